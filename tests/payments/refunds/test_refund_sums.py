@@ -211,11 +211,19 @@ async def test_what_two_persons_take_settles_as_the_channel_reported(shop: Refun
 # The proportion by itself.
 
 
+class Undisputed(SimpleNamespace):
+    """The part of a payment that the proportions are taken from."""
+
+    @property
+    def refundable_minor(self) -> int:
+        return int(self.unrefunded_minor)
+
+
 def payment_of(sums: Sums, fee_ppm: int) -> Any:
     attempt = SimpleNamespace(sums=sums, returnable_minor=sums.ordered_minor - sums.borne_minor)
-    return SimpleNamespace(
-        amount_captured_minor=sums.ordered_minor, refundable_minor=sums.ordered_minor, fee_ppm=fee_ppm,
-        counted_attempt=attempt,
+    return Undisputed(
+        amount_captured_minor=sums.ordered_minor, unrefunded_minor=sums.ordered_minor, fee_ppm=fee_ppm,
+        counted_attempt=attempt, disputed_paid_minor=0, disputed_settled_minor=0,
     )  # fmt: skip
 
 
@@ -248,21 +256,21 @@ def test_whatever_fails_between_no_unit_is_lost_and_no_part_is_too_large(
             kind=RefundKind.REFUND, counts=True, late_success_at=None, amount_minor=amount, payer_minor=paid_part,
             held_minor=settled_part, fee_minor=fee,
         )  # fmt: skip
-        payment.refundable_minor -= amount
+        payment.unrefunded_minor -= amount
         refunds.append(made)
         return made
 
     for share, fails in steps:
-        if payment.refundable_minor == 0:
+        if payment.unrefunded_minor == 0:
             break
-        made = refund(max(1, int(payment.refundable_minor * share)))
+        made = refund(max(1, int(payment.unrefunded_minor * share)))
         victim = refunds[int(share * 7) % len(refunds)] if fails else None
         if victim is not None and victim.counts:
             victim.counts = False
-            payment.refundable_minor += victim.amount_minor
+            payment.unrefunded_minor += victim.amount_minor
         assert made.amount_minor > 0
-    if payment.refundable_minor:
-        refund(payment.refundable_minor)
+    if payment.unrefunded_minor:
+        refund(payment.unrefunded_minor)
     counted = [made for made in refunds if made.counts]
     assert sum(made.amount_minor for made in counted) == ordered
     assert sum(made.payer_minor for made in counted) == paid_minor

@@ -293,6 +293,17 @@ async def test_a_stale_notice_is_refused(rig: Rig, receiver, sign: int, now) -> 
         rig.channel.parse_notification(headers, body, now=now + sign * (rig.notice_window + timedelta(seconds=1)))
 
 
+async def test_bytes_of_another_charset_or_cut_off_are_refused(rig: Rig, receiver, now) -> None:
+    request = rig.request(now, notify_url=receiver.url)
+    await rig.channel.pay(request, now=now)
+    await rig.pay(request)
+    headers, body = await receiver.taken.get()
+    half = len(body) // 2
+    for damaged in (body[:half] + b"\xff\xfe" + body[half:], body.decode().encode("utf-16"), body[:half], b""):
+        with pytest.raises(NotificationRefused):
+            rig.channel.parse_notification(headers, damaged, now=now)
+
+
 async def test_a_notice_tells_the_amount_that_the_channel_says(rig: Rig, receiver, now) -> None:
     request = rig.request(now, notify_url=receiver.url)
     await rig.channel.pay(request, now=now)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import pytest
 from test_bad_input import check_problem
 
+from hutong.app.worker import make_worker
 from hutong.channels.wechat.adapter import WeChatPay
 from hutong.operators import Role
 from support.running_platform import PlatformApi, Shop
@@ -65,3 +68,51 @@ async def test_a_dispute_is_entered_seen_answered_and_moved(platform_api: Platfo
     assert dispute["id"] in [each["id"] for each in every.json["data"]]
     refused = await platform_api.call("POST", f"/v1/operator/disputes/{dispute['id']}/move", headers=maker, json={})
     assert refused.status == 422
+
+
+ANSWERS = {
+    "wechat_native": ("wechat", {"response": "We have sent you a new pair."}, {}),
+    "alipay_qr": ("alipay", {"remark": "We have sent you a new pair."}, {"remark": "Settled."}),
+    "card": ("stripe", {"uncategorized_text": "Delivered on 3 March."}, {}),
+}
+"""By method: the channel, an answer, and what goes with giving in."""
+
+
+@pytest.mark.parametrize("method", ANSWERS)
+@pytest.mark.parametrize("verb", ["respond", "accept"])
+async def test_a_payers_dispute_goes_from_the_channel_to_the_merchant_and_back(
+    platform_api: PlatformApi, shop: Shop, method: str, verb: str
+) -> None:
+    channel, answer, settling = ANSWERS[method]
+    card = {"currency": "USD", "payer": {"token": "pm_card_visa"}} if channel == "stripe" else {}
+    payment = await platform_api.create(shop, method=method, **card)
+    (attempt,) = payment["attempts"]
+    if channel != "stripe":
+        await platform_api.control("pay", channel=channel, code_url=attempt["action"]["content"])
+    await platform_api.until(shop, payment["id"], "succeeded")
+    opened = await platform_api.control("dispute", channel=channel, order_no=attempt["id"], statement="没有收到货")
+    if channel == "alipay":  # sends no message about such a complaint: the worker lists the day's
+        await make_worker(platform_api.platform).disputes.find_lost()
+    address = f"/v1/disputes?payment_id={payment['id']}"
+
+    async def reaches(*states: str) -> dict[str, Any]:
+        for _ in range(200):
+            listed = (await platform_api.call("GET", address, shop=shop)).json["data"]
+            if [each["state"] for each in listed if each["state"] in states]:
+                return dict(listed[0])
+            await asyncio.sleep(0.05)
+        raise AssertionError((listed, opened))
+
+    dispute = await reaches("needs_response")
+    taken, fee = opened["taken_minor"], opened["fee_minor"]
+    assert (dispute["channel_dispute_no"], dispute["amount_taken_minor"], dispute["fee_minor"]) == (
+        opened["dispute_no"], taken, fee,
+    )  # fmt: skip
+    assert (await platform_api.get(shop, payment["id"]))["amount_disputed_minor"] == taken
+    given = answer if verb == "respond" else settling
+    sent = await platform_api.call(
+        "POST", f"/v1/disputes/{dispute['id']}/{verb}", shop=shop, json={"evidence": given} if given else {}
+    )
+    assert (sent.status, sent.json["responses"][-1]["state"]) == (200, "taken"), sent.body
+    ended = await reaches("under_review", "won", "accepted") if verb == "respond" else await reaches("accepted")
+    assert ended["amount_taken_minor"] == taken

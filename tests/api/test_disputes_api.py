@@ -95,24 +95,24 @@ async def test_a_payers_dispute_goes_from_the_channel_to_the_merchant_and_back(
         await make_worker(platform_api.platform).disputes.find_lost()
     address = f"/v1/disputes?payment_id={payment['id']}"
 
+    figures = opened["dispute_no"], opened["taken_minor"], opened["fee_minor"]
+
     async def reaches(*states: str) -> dict[str, Any]:
+        """Wait for a state in which the channel's figures are known; Stripe reports them by a second message."""
         for _ in range(200):
             listed = (await platform_api.call("GET", address, shop=shop)).json["data"]
-            if [each["state"] for each in listed if each["state"] in states]:
-                return dict(listed[0])
+            for each in listed:
+                known = each["channel_dispute_no"], each["amount_taken_minor"], each["fee_minor"]
+                if each["state"] in states and known == figures:
+                    return dict(each)
             await asyncio.sleep(0.05)
         raise AssertionError((listed, opened))
 
     dispute = await reaches("needs_response")
-    taken, fee = opened["taken_minor"], opened["fee_minor"]
-    assert (dispute["channel_dispute_no"], dispute["amount_taken_minor"], dispute["fee_minor"]) == (
-        opened["dispute_no"], taken, fee,
-    )  # fmt: skip
-    assert (await platform_api.get(shop, payment["id"]))["amount_disputed_minor"] == taken
+    assert (await platform_api.get(shop, payment["id"]))["amount_disputed_minor"] == opened["taken_minor"]
     given = answer if verb == "respond" else settling
     sent = await platform_api.call(
         "POST", f"/v1/disputes/{dispute['id']}/{verb}", shop=shop, json={"evidence": given} if given else {}
     )
     assert (sent.status, sent.json["responses"][-1]["state"]) == (200, "taken"), sent.body
-    ended = await reaches("under_review", "won", "accepted") if verb == "respond" else await reaches("accepted")
-    assert ended["amount_taken_minor"] == taken
+    await (reaches("under_review", "won", "accepted") if verb == "respond" else reaches("accepted"))

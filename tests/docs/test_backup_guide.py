@@ -24,6 +24,12 @@ GUIDE = guide("backup.md")
 VARYING = re.compile(r"\d{8}T\d{6}(\.\d{3})?Z(-[0-9a-f]{4})?|\d{4}-\d\d-\d\dT[\d:.]+(Z|\+\d\d:\d\d)?|[0-9.]+ (MB|s)\b"
                      r"|\b0/[0-9A-F]+|[0-9a-f]{64}|\d+ (rows|seals|segments)|timeline \d+|/\S+")  # fmt: skip
 TO = "2026-03-31T12:00:00+08:00"
+ROLES = {
+    "hutong_app": "",
+    "hutong_api": " IN ROLE hutong_app",
+    "hutong_worker": " IN ROLE hutong_app",
+    "hutong_console": " IN ROLE hutong_api, hutong_worker",
+}
 
 
 class Shell:
@@ -76,9 +82,9 @@ def shell(
     monkeypatch.setenv("HOME", str(home.parent))
     shell = Shell(short_folder, monkeypatch, capsys)
     with psycopg.connect(server_url, autocommit=True) as connection:  # the second way to prepare a server
-        for role in ("hutong_app", "hutong_api", "hutong_worker", "hutong_console"):
+        for role, belongs_to in ROLES.items():
             with suppress(psycopg.errors.DuplicateObject):
-                connection.execute(f"CREATE ROLE {role} NOLOGIN")  # type: ignore[call-overload]
+                connection.execute(f"CREATE ROLE {role} NOLOGIN{belongs_to}")  # type: ignore[call-overload]
     shell.replacements["postgresql://hutong:…@db.example/hutong"] = create_database(server_url)
     shell.run(".venv/bin/hutong merchant create 'Example Store'")  # makes the secret key
     yield shell

@@ -39,6 +39,11 @@ def _is_visible(character: str) -> bool:
     return character not in _INVISIBLE and unicodedata.category(character)[0] not in "ZCM"
 
 
+def storable_text(text: str | None, length: int | None = None) -> str | None:
+    """Return a text as PostgreSQL stores it: without what it has no character for, and cut to a length."""
+    return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:length]
+
+
 def escape(text: str, *, lines: bool = False) -> str:
     """Return a text as it is shown on terminals, in logs and on pages: what is unseen or moves others as an escape.
 

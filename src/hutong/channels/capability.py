@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from hutong.channels.disputes import DisputeRule
 from hutong.channels.model import ActionKind
+from hutong.clock import BEIJING
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,11 @@ class Capabilities:
     amount_minor_min_of: Mapping[str, int] = field(default_factory=dict)
     amount_minor_max_of: Mapping[str, int] = field(default_factory=dict)
     disputes: DisputeRule | None = None
+
+    def day_of(self, instant: datetime) -> date:
+        """Return the channel's own day of an instant: that of its bills, or Beijing's where it has none."""
+        zone = BEIJING if self.bill is None else timezone(self.bill.utc_offset)
+        return instant.astimezone(zone).date()
 
     def takes(self, amount_minor: int, currency: str) -> bool:
         """Return whether one payment may be of this amount."""

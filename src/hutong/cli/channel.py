@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -211,7 +211,7 @@ async def _fetch_bill(
         rule = adapter.capabilities.bill
         if rule is None:
             raise channels.NotOffered(f"{name} has no bills")
-        yesterday = (clock.now().astimezone(UTC) + rule.utc_offset).date() - timedelta(days=1)
+        yesterday = adapter.capabilities.day_of(clock.now()) - timedelta(days=1)
         with tempfile.TemporaryDirectory(prefix=".bill-", dir=into) as folder:  # the files appear whole or not at all
             fetched = await adapter.download_bill(
                 kind or rule.kinds[0], day or yesterday, Path(folder), now=clock.now()

@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from hutong import db, ledger
 from hutong.channels import ChannelAnswer
 from hutong.clock import Clock
+from hutong.foreign_text import storable_text
 from hutong.idempotency import Claim, StoredAnswer, store
 from hutong.ids import Ids, encode
 from hutong.payments.documents import Documents
@@ -363,14 +364,14 @@ def _storable(report: ChannelReport) -> ChannelReport:
     texts = (answer.channel_order_no, answer.channel_code, answer.channel_message, action.content if action else None)
     if all(text is None or _fits(text) for text in texts):
         return report
-    storable = replace(
+    cleaned = replace(
         answer,
-        channel_order_no=_text(answer.channel_order_no),
-        channel_code=_text(answer.channel_code),
-        channel_message=_text(answer.channel_message),
-        action=action and replace(action, content=_text(action.content) or ""),
+        channel_order_no=storable_text(answer.channel_order_no),
+        channel_code=storable_text(answer.channel_code),
+        channel_message=storable_text(answer.channel_message),
+        action=action and replace(action, content=storable_text(action.content) or ""),
     )
-    return replace(report, answer=storable)
+    return replace(report, answer=cleaned)
 
 
 def _fits(text: str) -> bool:
@@ -378,7 +379,3 @@ def _fits(text: str) -> bool:
         return b"\x00" not in text.encode()
     except UnicodeEncodeError:
         return False
-
-
-def _text(text: str | None) -> str | None:
-    return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

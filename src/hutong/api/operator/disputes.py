@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from hutong import ids
-from hutong.api.dependencies import Acting, Use, request_id
+from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
 from hutong.api.problems import responses
@@ -48,12 +48,7 @@ async def list_disputes(
 )
 async def see_dispute(use: Use, _operator: Acting, dispute_id: str) -> Response:
     """Return any merchant's dispute, as last committed."""
-    identifier = ids.decode("dsp", dispute_id)
-    async with use.database.transaction() as tx:
-        dispute = (await disputes.find_disputes(tx, [identifier])).get(identifier)
-    if dispute is None:
-        raise NotFound("no dispute has this id")
-    return rendered_answer(use.answers.dispute(dispute))
+    return rendered_answer(use.answers.dispute(await _find(use, dispute_id)))
 
 
 @router.post(
@@ -109,14 +104,9 @@ async def propose_move(
     body: Annotated[DisputeMove, example_body(DisputeMove)],
 ) -> Response:
     """Record how a dispute has gone on, once another person approves it. A later statement of its channel holds."""
-    identifier = ids.decode("dsp", dispute_id)
-    async with use.database.transaction() as tx:
-        dispute = (await disputes.find_disputes(tx, [identifier])).get(identifier)
-    if dispute is None:
-        raise NotFound("no dispute has this id")
     command = disputes.MoveDispute(
         operator.operator_id,
-        dispute,
+        await _find(use, dispute_id),
         disputes.DisputeState(body.state),
         body.reason,
         taken_minor=body.amount_taken_minor,
@@ -124,3 +114,12 @@ async def propose_move(
         request_id=request_id(request),
     )
     return await propose(use, command.proposal(use.ids.new()))
+
+
+async def _find(use: Services, dispute_id: str) -> disputes.Dispute:
+    identifier = ids.decode("dsp", dispute_id)
+    async with use.database.transaction() as tx:
+        dispute = (await disputes.find_disputes(tx, [identifier])).get(identifier)
+    if dispute is None:
+        raise NotFound("no dispute has this id")
+    return dispute

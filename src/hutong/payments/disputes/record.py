@@ -13,6 +13,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from hutong import channels, db
+from hutong.foreign_text import storable_text
 from hutong.payments.disputes.model import END_EVENTS, Dispute, DisputeEventType
 from hutong.payments.disputes.postings import Position, book_difference, position_of
 from hutong.payments.disputes.store import (
@@ -109,6 +110,7 @@ async def record_statement(
     """
     payment, attempt = (await lock_attempts(tx, [statement.attempt_id]))[statement.attempt_id]
     report = _bounded(statement.report)
+    statement = replace(statement, report=report)
     known = await find_by_number(tx, attempt.account_id, report.dispute_no)
     if known is None and attempt is not payment.counted_attempt:
         return DisputeOutcome.NOT_COUNTED, None
@@ -118,7 +120,7 @@ async def record_statement(
     if statement.replay_key is not None and not (await claim_notifications(tx, [key], now=now))[0]:
         return DisputeOutcome.REPLAYED, None
     if known is None:
-        dispute = _open(payment, attempt, report, statement, use, now=now)
+        dispute = _open(payment, attempt, statement, use, now=now)
         before, outcome = Position(), DisputeOutcome.OPENED
         events = [DisputeEventType.OPENED, *([END_EVENTS[dispute.state]] if dispute.is_final else [])]
     else:
@@ -179,12 +181,12 @@ def _entry(dispute: Dispute, what: str, statement: DisputeStatement) -> Timeline
 def _open(
     payment: Payment,
     attempt: Attempt,
-    report: channels.disputes.DisputeReport,
     statement: DisputeStatement,
     use: Recording,
     *,
     now: datetime,
 ) -> Dispute:
+    report = statement.report
     dispute = Dispute(
         dispute_id=use.derive("dispute", attempt.account_id, report.dispute_no),
         payment_id=payment.payment_id,
@@ -216,7 +218,7 @@ def _open(
 
 def _change(dispute: Dispute, statement: DisputeStatement, *, now: datetime) -> None:
     """Take a newer statement; texts and times that it leaves out stay."""
-    report, was_final = _bounded(statement.report), dispute.is_final
+    report, was_final = statement.report, dispute.is_final
     dispute.state, dispute.amount_minor = report.state, report.amount_minor
     dispute.taken_minor, dispute.fee_minor = report.taken_minor, report.fee_minor
     dispute.reason, dispute.payer_statement = (
@@ -247,14 +249,10 @@ def _bounded(report: channels.disputes.DisputeReport) -> channels.disputes.Dispu
     """Return a statement whose texts and figures the database can hold."""
     return replace(
         report,
-        dispute_no=_text(report.dispute_no, _NUMBER_MAX) or "",
+        dispute_no=storable_text(report.dispute_no, _NUMBER_MAX) or "",
         amount_minor=max(report.amount_minor, 0),
         taken_minor=max(report.taken_minor, 0),
         fee_minor=max(report.fee_minor, 0),
-        reason=_text(report.reason, _REASON_MAX),
-        statement=_text(report.statement, _STATEMENT_MAX),
+        reason=storable_text(report.reason, _REASON_MAX),
+        statement=storable_text(report.statement, _STATEMENT_MAX),
     )
-
-
-def _text(text: str | None, length: int) -> str | None:
-    return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:length]

@@ -14,6 +14,7 @@ from hutong import channels, db, idempotency, ids
 from hutong.channels import Notification
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, NotFound, Unavailable
+from hutong.foreign_text import storable_text
 from hutong.payments.disputes import errors
 from hutong.payments.disputes.lifecycle import Disputes
 from hutong.payments.disputes.model import (
@@ -213,8 +214,8 @@ class DisputeResponses:
             return
         state = ResponseState(answer.outcome.value)
         response.state, response.finished_at = state, now
-        response.channel_code = _text(answer.channel_code, 64)
-        response.channel_message = _text(answer.channel_message, 256)
+        response.channel_code = storable_text(answer.channel_code, 64)
+        response.channel_message = storable_text(answer.channel_message, 256)
         await sql.finish_dispute_response.execute(tx, rows=[response])
         if dispute.next_query_at is not None:
             dispute.next_query_at = now  # the channel is asked at once how it goes on
@@ -266,10 +267,6 @@ def check_response(rule: channels.disputes.DisputeRule | None, command: Respond)
         raise errors.DisputeEvidenceRefused(f"`evidence.{name}` is required by this channel", param=f"evidence.{name}")
     if not command.evidence and not command.accepts:
         raise errors.DisputeEvidenceRefused("`evidence` has no text", param="evidence")
-
-
-def _text(text: str | None, length: int) -> str | None:
-    return text and text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:length]
 
 
 def _context(response_id: UUID) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -36,8 +36,6 @@ _OVERDUE = Gauge("hutong_disputes_overdue", "Disputes whose time to answer has p
 _LIST_LIMIT_S = 60.0
 """How long one account may take to list its disputes, before the next hour."""
 _REMINDED_AT_ONCE = 1000
-_DEFAULT_OFFSET = timedelta(hours=8)
-"""The zone of a channel's days if its capabilities name none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +138,7 @@ class DisputeWatch:
 
     async def _take_listed(self, offer: channels.Offer) -> int:
         channel, now = await self._accounts.get(offer.account_id), self._clock.now()
-        offset = offer.capabilities.bill.utc_offset if offer.capabilities.bill else _DEFAULT_OFFSET
-        today = (now.astimezone(UTC) + offset).date()
+        today = offer.capabilities.day_of(now)
         found = 0
         for day in (today - timedelta(days=1), today):
             try:

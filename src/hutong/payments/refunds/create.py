@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -28,9 +28,6 @@ from hutong.payments.store import (
     write_timeline,
 )
 from hutong.payments.timeline import TimelineEntry
-
-_DEFAULT_OFFSET = timedelta(hours=8)
-"""The zone of the channel's days if its capabilities name none: most channels settle in Beijing time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +276,7 @@ def _first_method(
 ) -> RefundMethod | RefundRefusal:
     """Return the first method that the channel offers for this refund, or the rule that forbids every method."""
     assert payment.succeeded_at is not None
-    offset = can.bill.utc_offset if can.bill else _DEFAULT_OFFSET
-    same_day = (payment.succeeded_at + offset).date() == (now + offset).date()
+    same_day = can.day_of(payment.succeeded_at) == can.day_of(now)
     whole = amount == payment.amount_captured_minor
     earlier = [refund for refund in refunds if refund.counts]
     if can.same_day_void and same_day and whole and not refunds:

@@ -29,7 +29,7 @@ from campaigns.judge import Findings, judge, watching_the_books
 from campaigns.listening import Audience
 from campaigns.promises import Log
 from campaigns.report import Injected, Report, make_report
-from campaigns.shop import Shop
+from campaigns.shop import MISSTATED, Shop
 from hutong.demo.merchant import Client
 from support.storm_merchant import StormyServer, View
 
@@ -131,6 +131,7 @@ async def run(
     calm_s: float = _CALM_S,
     patience_s: float = _PATIENCE_S,
     limit_s: float = math.inf,
+    misstated: float = MISSTATED,
 ) -> Report:
     """Run one campaign in a world, and report.
 
@@ -140,10 +141,11 @@ async def run(
         calm_s: The time before the first fault and after the last.
         patience_s: How long the client waits for an answer, and for a payment to come to an end.
         limit_s: After this time no further fault is injected.
+        misstated: The share of paid orders about which the channel first reports another amount.
     """
     campaign, loop = CAMPAIGNS[name], asyncio.get_running_loop()
     log, findings, rng = Log(folder / f"{name}.promises.jsonl"), Findings(), random.Random(seed)
-    shop = Shop(world.client, world.key, log, seed=seed, rate=rate, patience_s=patience_s)
+    shop = Shop(world.client, world.key, log, seed=seed, rate=rate, patience_s=patience_s, misstated=misstated)
     world.view.verify = shop.verify
     began, injected = loop.time(), list[Injected]()
     async with watching_the_books(await world.installation.database_url(), findings):

@@ -17,6 +17,7 @@ from hutong.demo.merchant import Client, Refused
 from hutong.demo.payers import ChannelMethod, alphanumeric, find_methods, open_page
 
 CARD = ChannelMethod("stripe", "card", "USD")
+MISSTATED = 0.1
 _ANSWER_LIMIT_S = 15.0
 _PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _GREEDY = 0.1
@@ -38,14 +39,26 @@ class Shop:
         rate: How many lives of payments begin each second, by the clock and not by the answers, as long as no more
             than those of ten seconds are unfinished.
         patience_s: How long it waits for an answer, and for a payment to come to an end.
+        misstated: The share of paid orders about which the channel first reports another amount.
     """
 
-    def __init__(self, client: Client, key: str, log: Log, *, seed: int, rate: float, patience_s: float) -> None:
+    def __init__(
+        self,
+        client: Client,
+        key: str,
+        log: Log,
+        *,
+        seed: int,
+        rate: float,
+        patience_s: float,
+        misstated: float = MISSTATED,
+    ) -> None:
         self._client = client
         self._key = key
         self._seed = seed
         self._rate = rate
         self._patience_s = patience_s
+        self._misstated = misstated
         self._methods: list[ChannelMethod] = []
         self._stopping = asyncio.Event()
         self._numbers = itertools.count()
@@ -142,7 +155,7 @@ class Shop:
         Notifications come up to three times, late or, now and then, not at first, or with another amount.
         """
         notify = {"copies": rng.randint(1, 3), "delay_ms": rng.choice((0, 0, 200)), "lose": int(rng.random() < 0.1)}
-        if rng.random() < 0.1 and not force:  # what comes late and with another amount waits for a person
+        if rng.random() < self._misstated and not force:  # what comes late and with another amount waits for a person
             notify = {"amount_delta_minor": -1}
             self.log.misstated.add(attempt["id"])
         for turn in range(_PAGE_TRIES):  # who is shown an error by the channel's page loads it again

@@ -25,10 +25,15 @@ async def test_every_promise_is_kept_whatever_dies_or_lies(short_folder: Path) -
     assert report.minor_units["at channels"] == report.minor_units["in the books"] > 0
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_a_broken_rule_is_noticed_by_a_campaign(short_folder: Path) -> None:
+    """One short campaign may have no occasion for a rule; three have."""
     broken = IN_ROTATION[SEED % len(IN_ROTATION)]
-    report = await run_alone(
-        "kills", short_folder, rounds=1, rate=4.0, seed=SEED, broken=broken, calm_s=4.0, patience_s=8.0
-    )
-    assert report.broken, f"nobody has noticed {broken}: {report.markdown()}"
+    options = {"rounds": 1, "rate": 4.0, "calm_s": 4.0, "patience_s": 8.0, "misstated": 0.5}
+    for turn in range(3):
+        folder = short_folder / str(turn)
+        folder.mkdir(mode=0o755)
+        report = await run_alone("kills", folder, seed=SEED + turn, broken=broken, **options)
+        if report.broken:
+            return
+    pytest.fail(f"nobody has noticed {broken}: {report.markdown()}")

@@ -5,6 +5,7 @@ The web application is in `hutong.app.web`, which only the process that serves i
 """
 
 from hutong.app.heads import heads_file, read_heads
+from hutong.app.instance import fetch, find_serving, installation_id, visit_file
 from hutong.app.platform import (
     Platform,
     broker,
@@ -33,9 +34,12 @@ __all__ = [
     "broker",
     "environment",
     "existing_vault",
+    "fetch",
+    "find_serving",
     "heads_file",
     "hold_sandbox",
     "home_folder",
+    "installation_id",
     "is_working",
     "listen",
     "load_settings",
@@ -54,5 +58,6 @@ __all__ = [
     "run_worker",
     "stop_event",
     "using_database",
+    "visit_file",
     "wire",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -137,6 +138,13 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, folder: Path | str | None) -> Path | str | None:
         return folder.expanduser().absolute() if isinstance(folder, Path) else folder
+
+    @field_validator("events_archive")
+    @classmethod
+    def _can_be_written(cls, folder: Path | None) -> Path | None:
+        if folder is not None and importlib.util.find_spec("duckdb") is None:
+            raise ValueError("needs DuckDB for its Parquet files: pip install 'hutong[parquet]'")
+        return folder
 
     @field_validator(
         "database_url", "api_database_url", "worker_database_url", "console_database_url", "query_database_url"

@@ -135,9 +135,7 @@ def test_a_database_that_is_not_in_utf_8_is_refused(use: UseDatabase, each_serve
             connection.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(name)))
 
 
-def test_an_error_that_nobody_foresaw_is_one_line_with_the_databases_own_words(
-    use: UseDatabase, fresh_database_url: str
-) -> None:
+def test_an_unexpected_error_of_the_database_is_one_line(use: UseDatabase, fresh_database_url: str) -> None:
     with psycopg.connect(fresh_database_url) as connection:
         connection.execute("ALTER TABLE merchants.merchant RENAME TO elsewhere")
     line = line_of(use(fresh_database_url)("merchant", "create", "Example Store"))

@@ -110,9 +110,9 @@ def run_again(environment: dict[str, str], *arguments: str) -> subprocess.Comple
 
 @contextmanager
 def make_run(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """`make run` without its set-up; whatever the test leaves of it is killed."""
+    """`make run` as it is after the set-up; whatever the test leaves of it is killed."""
     make = subprocess.Popen(
-        ["make", "--assume-old=setup", "-s", "-C", ROOT, "run"],
+        ["make", "--assume-old=.venv/.stamp", "-s", "-C", ROOT, "run"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True,
     )  # fmt: skip
     try:

@@ -96,7 +96,7 @@ async def _check_installation(settings: app.Settings, stack: ExitStack, *, real_
 
     checks = [
         Check("python", sys.version_info >= (3, 11), sys.version.split()[0]),
-        Check("installation", True, app.installation_id(settings)),
+        Check("installation", True, str(app.machine_id(app.home_folder(settings)))),
     ]
 
     async def find_database() -> str:

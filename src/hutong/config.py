@@ -85,6 +85,13 @@ class Settings(BaseSettings):
     payment_validity_days: int = Field(
         default=15, ge=1, le=365, description="How many days a payment can be paid at most, and by default."
     )
+    cashier_validity_minutes: int = Field(
+        default=30,
+        ge=1,
+        le=525_600,
+        description="How many minutes a payment can be paid by default if the payer chooses the method in the cashier; "
+        "the merchant's own validity and the order's `expires_at` come first.",
+    )
     single_person_limits: str = Field(
         default="CNY=100000",
         pattern=r"^([A-Z]{3}=[0-9]{1,18}(,[A-Z]{3}=[0-9]{1,18})*)?$",

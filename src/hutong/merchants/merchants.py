@@ -41,8 +41,11 @@ async def create_merchant(tx: db.Tx, new: NewMerchant, *, now: datetime) -> Merc
     return merchant
 
 
-def check_return_url(merchant: Merchant, url: str) -> None:
+def check_return_url(merchant: Merchant, url: str, param: str = "return_url") -> None:
     """Refuse to send payers to an address that the merchant has not registered.
+
+    Args:
+        param: The parameter with the address, for the error.
 
     Errors:
         InvalidParameter: the address has an origin that is not among the merchant's return origins.
@@ -53,7 +56,7 @@ def check_return_url(merchant: Merchant, url: str) -> None:
         parts = None
     origins = merchant.return_origins
     if parts is None or "@" in parts.netloc or f"{parts.scheme}://{parts.netloc}" not in origins:
-        raise InvalidParameter("the origin of `return_url` is not registered for this merchant", param="return_url")
+        raise InvalidParameter(f"the origin of `{param}` is not registered for this merchant", param=param)
 
 
 def _is_origin(text: str) -> bool:

@@ -23,7 +23,7 @@ async def boxes(page: Page) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("width", "height"), SCREENS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("width", "height"), SCREENS, ids=str)
 async def test_methods_are_alike_and_the_button_is_on_the_first_screen(
     checkout: MemoryCheckout, cashier_url: str, open_page: Open, width: int, height: int
 ) -> None:

@@ -237,7 +237,7 @@ def wire(
             address,
             sandbox=settings.sandbox,
             queue_limit=settings.queue_limit,
-            switching=settings.switching,
+            switching=merchants.Switching(settings.switching),
             cashier_methods=tuple(filter(None, settings.cashier_methods.split(","))),
         ),
         clock=clock,

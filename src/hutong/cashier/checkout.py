@@ -48,7 +48,10 @@ class PaymentCheckout:
     ) -> CheckoutView:
         """Start an attempt by this method, or continue with the one that runs."""
         payment = await self._authorized_payment(payment_id, token)
-        started = await self._lifecycle.start(payment, method, payer_ip=payer_ip, in_cashier=True)
+        merchant = await self._directory.merchant(payment.merchant_id)
+        started = await self._lifecycle.start(
+            payment, method, payer_ip=payer_ip, in_cashier=True, switching=merchant.switching
+        )
         return await self._view(started, device)
 
     async def _authorized_payment(self, payment_id: UUID, token: str) -> payments.Payment:
@@ -69,7 +72,7 @@ class PaymentCheckout:
         failure = None
         if last is not None and last.state is payments.AttemptState.FAILED:
             failure = self._payer_text(last) or {}
-        offered = await self._lifecycle.route_selector.in_cashier(payment, device)
+        offered = await self._lifecycle.route_selector.in_cashier(payment, device, preferred=merchant.methods)
         return CheckoutView(
             payment_id=payment.payment_id,
             merchant_name=merchant.name,

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from hutong import channels, db, idempotency, ids, routing
 from hutong.clock import Clock
+from hutong.merchants import Switching
 from hutong.payments import errors
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
 from hutong.payments.capture import CaptureOutcome, RequestCapture
@@ -38,7 +39,6 @@ from hutong.payments.route_selection import RouteSelector
 from hutong.payments.starts import AttemptStarts
 from hutong.payments.statements import sql
 from hutong.payments.store import find, find_each
-from hutong.payments.switching import Switching
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 from hutong.vault import Vault
 
@@ -59,13 +59,13 @@ class PaymentsConfig:
         sandbox: Whether sandbox accounts alone are used; otherwise they are never taken for a real channel.
         queue_limit: The most commands that may wait for a batch.
         switching: When a payer may leave an open order for another method.
-        cashier_methods: The wallets or methods that the cashier offers, in this order; empty: all of them.
+        cashier_methods: The wallets or methods that the cashier shows first, in this order.
     """
 
     public_url: str
     sandbox: bool = False
     queue_limit: int = 4096
-    switching: Switching = "permissive"
+    switching: Switching = Switching.PERMISSIVE
     cashier_methods: tuple[str, ...] = ()
 
 

@@ -78,7 +78,7 @@ def one_per_wallet(
 
     Args:
         known: The payer's details that the page itself has.
-        preferred: Wallets or methods: these alone, in this order. Empty: all, the most successful first.
+        preferred: Wallets or methods that are shown first, in this order; the others follow, the most successful first.
     """
     usable = [offer for offer in offers if offer.action in PAGE_ACTIONS and offer.requires <= known]
     here = [offer for offer in usable if device in offer.devices]
@@ -87,8 +87,6 @@ def one_per_wallet(
         codes = [offer for offer in usable if offer.action is ActionKind.QR_CODE and offer.wallet not in wallets]
         here += [offer for offer in codes if Device.DESKTOP in offer.devices]
     places = {name: place for place, name in reversed(list(enumerate(preferred)))}
-    if preferred:
-        here = [offer for offer in here if offer.name in places or offer.wallet in places]
     first = {offer.name: place for place, offer in enumerate(offers)}
 
     def order(offer: MethodOffer) -> tuple[int, int, int]:

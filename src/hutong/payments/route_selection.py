@@ -69,7 +69,7 @@ class RouteSelector:
         sandbox: Whether to use sandbox accounts only. Otherwise they are never used, so that a simulated channel cannot
             be mistaken for a real one.
         vault: Seals payer details.
-        cashier_methods: The wallets or methods that the cashier offers, in this order; empty: all of them.
+        cashier_methods: The wallets or methods that the cashier shows first, in this order.
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from hutong import channels, db, ids
 from hutong.clock import Clock
+from hutong.merchants import Switching
 from hutong.payments import errors
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
 from hutong.payments.attempts import StartAttempt, StartOutcome, StartResult
@@ -17,7 +18,7 @@ from hutong.payments.close import end_attempts
 from hutong.payments.model import Attempt, AttemptState, CaptureMethod, Payment
 from hutong.payments.route_selection import CLIENT_IP, RouteRequest, RouteSelector
 from hutong.payments.store import find
-from hutong.payments.switching import Switching, may_leave, wait_for_end
+from hutong.payments.switching import may_leave, wait_for_end
 from hutong.payments.transactions import PaymentTransactions
 from hutong.telemetry import get_logger
 
@@ -61,16 +62,18 @@ class AttemptStarts:
         payer: Mapping[str, str] | None = None,
         return_url: str | None = None,
         in_cashier: bool = False,
+        switching: Switching | None = None,
     ) -> Payment:
         """Start an attempt by `method`. One by another method is closed at its channel first, where that is possible.
 
-        An open order that cannot be closed and that nobody has opened is left behind, if the installation allows it.
+        An open order that cannot be closed and that nobody has opened is left behind, if the rule allows it.
 
         Args:
             payer: The payer's details that the method requires.
             return_url: Where the payer's browser goes afterwards; by default to the cashier.
             in_cashier: Whether the cashier asks, which knows the payer's address, and offers a new code once an order
                 of a short life is over.
+            switching: The merchant's rule; None takes the installation's.
 
         Repeat:
             While such an attempt is open and payable, it is the one that is returned.
@@ -94,7 +97,7 @@ class AttemptStarts:
         )
         result = await self._start(payment, request)
         if result.outcome is StartOutcome.OTHER_RUNNING:
-            payment, leaving = await self._make_room(result.payment)
+            payment, leaving = await self._make_room(result.payment, switching or self._switching)
             result = await self._start(payment, request, leaving)
         if result.outcome is StartOutcome.NOT_PAYABLE:
             raise errors.PaymentNotPayable("the payment has succeeded, is closed, or is past its expiry")
@@ -119,7 +122,7 @@ class AttemptStarts:
             payment = result.payment
         return result
 
-    async def _make_room(self, payment: Payment) -> tuple[Payment, frozenset[UUID]]:
+    async def _make_room(self, payment: Payment, switching: Switching) -> tuple[Payment, frozenset[UUID]]:
         """Request the end of a payment's open attempts at their channels, if none of them stands in the way for sure.
 
         Returns:
@@ -127,7 +130,7 @@ class AttemptStarts:
         """
         running = payment.open_attempts
         methods = {attempt.attempt_id: await self._method(attempt) for attempt in running}
-        leaves = self._switching == "permissive" and self._database.catching_up_since is None
+        leaves = switching is Switching.PERMISSIVE and self._database.catching_up_since is None
         for attempt in running:
             method = methods[attempt.attempt_id]
             if attempt.state is AttemptState.AUTHORIZED or method is None:

@@ -12,7 +12,6 @@ Source:
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
 
 from hutong.channels import ChannelAnswer, ChannelState, PaymentMethod
 from hutong.payments.model import Attempt, AttemptState, CaptureMethod, Payment, PollingPolicy
@@ -24,12 +23,6 @@ OPEN_ORDERS_MAX = 6
 """How many open orders a payment may have, counting those that the payer has left."""
 CHANNEL_CLOCK_SLACK = timedelta(minutes=1)
 """By how much a channel's clock may be behind when it lets an order expire."""
-
-
-Switching = Literal["strict", "permissive"]
-"""When a payer may choose another method although an earlier order is still open at its channel: once it is proven
-closed or expired, for which a payer may have to wait for minutes; or also while nobody is known to have opened it, and
-a second success is given back."""
 
 
 def may_leave(payment: Payment, attempt: Attempt, method: PaymentMethod | None, answer: ChannelAnswer | None) -> bool:

@@ -135,7 +135,9 @@ class AttemptStarts:
             method = methods[attempt.attempt_id]
             if attempt.state is AttemptState.AUTHORIZED or method is None:
                 return payment, frozenset()
-            if not method.closable and not (leaves and payment.capture_method is CaptureMethod.AUTOMATIC):
+            is_left = leaves and payment.capture_method is CaptureMethod.AUTOMATIC
+            is_over = attempt.expires_at is not None and attempt.expires_at <= self._clock.now()
+            if not (method.closable or is_left or is_over):
                 return payment, frozenset()
         now = self._clock.now()
         await self._database.run(lambda tx: end_attempts(tx, running, now=now))
@@ -170,7 +172,7 @@ class AttemptStarts:
         method = await self._method(last)
         known = [-(-wait // timedelta(seconds=1)) for wait in waits if wait is not None]
         wait_s = max(known) if len(known) == len(waits) else None
-        until = "its end is proven" if wait_s is None else f"it ends, in {-(-wait_s // 60)} minutes at most"
+        until = "its end is proven" if wait_s is None else f"it has ended, {wait_s} seconds from now at the latest"
         return errors.AttemptInProgress(
             f"an order by `{last.method}` can still be paid; pay it, or choose another method once {until}",
             method=last.method,

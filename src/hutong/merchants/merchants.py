@@ -94,11 +94,17 @@ async def find_merchants(tx: db.Tx, merchant_ids: Sequence[UUID]) -> dict[UUID, 
     return {merchant.merchant_id: merchant for merchant in map(read_merchant, rows)}
 
 
-def check_return_url(merchant: Merchant, url: str, param: str = "return_url") -> None:
-    """Refuse to send payers to an address that the merchant has not registered.
+async def list_merchants(tx: db.Tx, *, part: str | None = None, limit: int) -> list[Merchant]:
+    """Return merchants, those registered last first.
 
     Args:
-        param: The parameter with the address, for the error.
+        part: Only merchants whose name contains this, in capitals or not.
+    """
+    return [read_merchant(row) for row in await sql.list_merchants.fetch(tx, part=part, limit=limit)]
+
+
+def check_return_url(merchant: Merchant, url: str) -> None:
+    """Refuse to send payers to an address that the merchant has not registered.
 
     Errors:
         InvalidParameter: the address has an origin that is not among the merchant's return origins.
@@ -109,7 +115,7 @@ def check_return_url(merchant: Merchant, url: str, param: str = "return_url") ->
         parts = None
     origins = merchant.return_origins
     if parts is None or "@" in parts.netloc or f"{parts.scheme}://{parts.netloc}" not in origins:
-        raise InvalidParameter(f"the origin of `{param}` is not registered for this merchant", param=param)
+        raise InvalidParameter("the origin of `return_url` is not registered for this merchant", param="return_url")
 
 
 async def _lock(tx: db.Tx, merchant_id: UUID) -> Merchant:

@@ -1,10 +1,11 @@
 """Routes for merchants."""
 
-from hutong.api.merchant import bills, customers, disputes, payment_actions, payments, refunds, webhooks
+from hutong.api.merchant import bills, customers, disputes, methods, payment_actions, payments, refunds, webhooks
 
 ROUTERS = (
     payments.router,
     payment_actions.router,
+    methods.router,
     refunds.router,
     disputes.router,
     bills.router,

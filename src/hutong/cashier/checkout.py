@@ -13,6 +13,14 @@ from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock
 from hutong.errors import NotFound
 
+_DECLINES = frozenset(
+    {
+        "bank_error", "card_declined", "card_expired", "card_invalid", "failed", "insufficient_funds", "limit_exceeded",
+        "payer_not_permitted", "risk_refused", "wrong_password",
+    }
+)  # fmt: skip
+"""Our codes of the refusals of a payer's bank or wallet; the others are faults of the order or of the channel."""
+
 
 class PaymentCheckout:
     """Shows payments to the holders of their links, and starts attempts for them.
@@ -66,12 +74,13 @@ class PaymentCheckout:
         merchant = await self._directory.merchant(payment.merchant_id)
         last = payment.attempts[-1] if payment.attempts else None
         running = last if last is not None and last.is_open and payment.is_open else None
+        counted = payment.counted_attempt or payment.authorized_attempt
         action = None
         if running is not None and running.action_kind is not None and payment.close_requested_at is None:
             action = PayerAction(ActionKind(running.action_kind), running.action_content or "")
-        failure = None
+        failure, declined = None, False
         if last is not None and last.state is payments.AttemptState.FAILED:
-            failure = self._payer_text(last) or {}
+            failure, declined = self._payer_text(last) or {}, last.code in _DECLINES
         offered = await self._lifecycle.route_selector.in_cashier(payment, device, preferred=merchant.methods)
         return CheckoutView(
             payment_id=payment.payment_id,
@@ -89,7 +98,15 @@ class PaymentCheckout:
             action=action,
             action_expires_at=running.expires_at if running else None,
             failure=failure,
+            declined=declined,
+            merchant_order_no=payment.merchant_order_no,
             return_url=payment.return_url,
+            cancel_url=payment.cancel_url or payment.return_url,
+            finished_at=payment.closed_at or payment.authorized_at or payment.succeeded_at,
+            finished_method=None if counted is None else counted.method,
+            close_reason=payment.close_reason,
+            logo=merchant.logo,
+            color=merchant.color,
             sandbox_payer_url=self._payer_url(action),
         )
 

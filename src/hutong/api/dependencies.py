@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from hutong import channels, db, idempotency, ids, merchants, operators, payments, vault
 from hutong.api.responses import JsonAnswers
 from hutong.api.traces import Traces
-from hutong.clock import Clock
+from hutong.clock import Clock, SandboxClock
 from hutong.errors import NotFound, Unauthorized
 
 
@@ -29,6 +29,7 @@ class Services:
         answers: Renders payments and refunds.
         approval_handlers: By the action of a proposal, the function that its approval runs.
         sandbox: Whether webhooks may go over plain http and to private addresses.
+        sandbox_clock: Moves the time of a sandbox; None where time is not to be moved.
         records: The database in which payment records are searched; it may be another one than that of payments.
         avatar_base: The part of an avatar's address before the customer's id.
         single_person_limits: The most, in minor units by currency, that one operator may book or reverse alone.
@@ -49,6 +50,7 @@ class Services:
     records: db.Database
     single_person_limits: Mapping[str, int]
     avatar_base: str = ""
+    sandbox_clock: SandboxClock | None = None
     payment_validity: timedelta = payments.NewPayment.VALIDITY_MAX
 
 

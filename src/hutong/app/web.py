@@ -44,6 +44,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
+                sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
                 documents=platform.documents,
                 single_person_limits=limits,

@@ -37,8 +37,8 @@ _CODES = {
         missing_parameter not_found not_permitted notification_mismatch notification_refused notification_replayed
         own_proposal partial_capture_not_offered payment_already_succeeded payment_not_capturable payment_not_payable
         proposal_closed refund_route_refused routing_configuration_refused routing_decision_not_found
-        routing_rules_refused routing_trial_undecided search_too_wide too_many_requests unauthorized unknown_parameter
-        unsupported_media_type
+        routing_rules_refused routing_trial_undecided sandbox_only search_too_wide too_many_requests unauthorized
+        unknown_parameter unsupported_media_type
     """,
 }
 

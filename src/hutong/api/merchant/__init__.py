@@ -1,6 +1,6 @@
 """Routes for merchants."""
 
-from hutong.api.merchant import bills, customers, disputes, payment_actions, payments, refunds, webhooks
+from hutong.api.merchant import bills, customers, disputes, payment_actions, payments, refunds, sandbox, webhooks
 
 ROUTERS = (
     payments.router,
@@ -10,4 +10,5 @@ ROUTERS = (
     bills.router,
     customers.router,
     webhooks.router,
+    sandbox.router,
 )

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from hutong import channels, db, idempotency, ids, merchants, operators, payments, vault
 from hutong.api.responses import JsonAnswers
+from hutong.api.scopes import SCOPES
 from hutong.api.traces import Traces
 from hutong.clock import Clock, SandboxClock
 from hutong.errors import NotFound, Unauthorized
@@ -76,11 +77,12 @@ async def caller(
     """Return the merchant that sent this request.
 
     Errors:
-        Unauthorized: the key is missing or not valid.
+        Unauthorized: the key is missing or not valid, or may not be used for this operation.
     """
     if credentials is None:
         raise Unauthorized("the API key is missing: send `Authorization: Bearer sk_…`", param="Authorization")
-    return await (await services(request)).directory.authenticate(credentials.credentials)
+    use, scope = await services(request), SCOPES[request.method, request.scope["route"].path]
+    return await use.directory.authenticate(credentials.credentials, scope, now=use.clock.now())
 
 
 async def acting(

@@ -62,7 +62,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             payer_text=services.documents.payer_text,
             sandbox_url=sandbox_url,
         )
-        return [cashier.create_router(checkout, services.clock)]
+        return [cashier.create_logo_router(services.directory), cashier.create_router(checkout, services.clock)]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -48,6 +48,7 @@ OTHERS = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/v1/methods"),  # the same for every merchant
     ("get", "/v1/bills/export"),  # not JSON; see test_bills_api
     ("get", "/v1/sandbox/clock"),  # of the whole sandbox; see test_advanced_clock
     ("post", "/v1/sandbox/clock"),

@@ -50,6 +50,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
+                cashier_validity=timedelta(minutes=settings.cashier_validity_minutes),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:

@@ -33,6 +33,7 @@ class Services:
         avatar_base: The part of an avatar's address before the customer's id.
         single_person_limits: The most, in minor units by currency, that one operator may book or reverse alone.
         payment_validity: The longest time that an order may stay payable.
+        cashier_validity: The time that an order without a method stays payable by default.
     """
 
     database: db.Database
@@ -50,6 +51,7 @@ class Services:
     single_person_limits: Mapping[str, int]
     avatar_base: str = ""
     payment_validity: timedelta = payments.NewPayment.VALIDITY_MAX
+    cashier_validity: timedelta = timedelta(minutes=30)
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A merchant's API key: `sk_…`")

@@ -18,6 +18,7 @@ from hutong.cashier import assets, page, translations
 from hutong.cashier.model import Checkout, CheckoutView
 from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
+from hutong.channels import Device
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound
 from hutong.http_requests import check_media_type, decode_json, refuse_doubled, refuse_foreign_origin
@@ -57,7 +58,7 @@ async def _page(checkout: Checkout, request: Request) -> Response:
     """Answer with the whole page, which is complete before its script runs and without it."""
     refuse_doubled(name for name, _ in request.query_params.multi_items())
     token = _token(request.query_params.get("token"))
-    view = await checkout.view(_payment_id(request), token)
+    view = await checkout.view(_payment_id(request), token, device=_device(request))
     texts = translations.of_request(request)
     html = page.render(view, token, texts, changing=request.query_params.get("change") == "1")
     headers = {"content-language": texts.tag, "content-security-policy": page.policy(view)}
@@ -77,7 +78,7 @@ async def _status(checkout: Checkout, limit: RateLimit, request: Request) -> Res
     """Answer with the state that an open page follows; 304 while nothing has changed."""
     payment_id, token = _payment_id(request), _token(request.headers.get(TOKEN_HEADER))
     limit.count(payment_id, token)
-    view = await checkout.view(payment_id, token)
+    view = await checkout.view(payment_id, token, device=_device(request))
     return _state_response(view, translations.of_request(request), request.headers.get("if-none-match", ""))
 
 
@@ -95,7 +96,7 @@ async def _attempts(checkout: Checkout, limit: RateLimit, request: Request) -> R
         raise InvalidParameter("`method` is not the name of a payment method", param="method")
     limit.count(payment_id, token)
     payer_ip = request.client.host if request.client else None
-    view = await checkout.pay(payment_id, token, method, payer_ip=payer_ip)
+    view = await checkout.pay(payment_id, token, method, payer_ip=payer_ip, device=_device(request))
     if _is_form(request):
         language = fields.get("lang")
         query = urlencode({"token": token} | ({"lang": language} if language in translations.LANGUAGES else {}))
@@ -124,6 +125,10 @@ def _state_response(view: CheckoutView, texts: translations.Translations, known_
 
 def _payment_id(request: Request) -> UUID:
     return ids.decode("pay", request.path_params["payment_id"])
+
+
+def _device(request: Request) -> Device:
+    return Device.of(request.headers.get("user-agent", ""), request.headers.get("sec-ch-ua-mobile", ""))
 
 
 def _token(value: Any) -> str:

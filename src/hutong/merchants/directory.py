@@ -10,6 +10,8 @@ from uuid import UUID
 
 from hutong import db
 from hutong.errors import Unauthorized
+from hutong.merchants.errors import MerchantDisabled
+from hutong.merchants.logo import Logo
 from hutong.merchants.merchants import read_merchant
 from hutong.merchants.model import Merchant
 from hutong.merchants.statements import sql
@@ -18,6 +20,7 @@ K = TypeVar("K")
 
 _KEPT_S = 5.0
 _CACHE_LIMIT = 10_000
+_LOGOS_KEPT = 64
 
 
 def hash_key(secret: str) -> bytes:
@@ -37,14 +40,21 @@ class Directory:
         self._monotonic = monotonic
         self._by_key: dict[bytes, tuple[float, Merchant]] = {}
         self._by_id: dict[UUID, tuple[float, Merchant]] = {}
+        self._logos: dict[str, Logo] = {}
 
     async def authenticate(self, secret: str) -> Merchant:
         """Return the merchant of a key.
 
         Errors:
-            Unauthorized: the key does not exist, is revoked, or its merchant is disabled; the error does not say which.
+            Unauthorized: the key does not exist or is revoked; the error does not say which.
+            MerchantDisabled: the key is genuine, and its merchant is disabled.
         """
-        hashed = hash_key(secret)
+        merchant = await self._owner(hash_key(secret))
+        if merchant.disabled_at is not None:
+            raise MerchantDisabled("the merchant of this API key is disabled", param="Authorization")
+        return merchant
+
+    async def _owner(self, hashed: bytes) -> Merchant:
         cached = self._by_key.get(hashed)
         if cached is not None and cached[0] > self._monotonic():
             return cached[1]
@@ -65,6 +75,18 @@ class Directory:
         async with self._database.transaction() as tx:
             (row,) = await sql.find_merchants.fetch(tx, [merchant_id])
         return self._keep(self._by_id, merchant_id, read_merchant(row), queried_at)
+
+    async def logo(self, digest: str) -> Logo | None:
+        """Return the logo with this hash; None if no merchant has it."""
+        if digest not in self._logos:
+            async with self._database.transaction() as tx:
+                row = await sql.find_logo.fetchrow(tx, digest)
+            if row is None:
+                return None
+            if len(self._logos) >= _LOGOS_KEPT:
+                self._logos.clear()
+            self._logos[digest] = Logo(row["logo_media_type"], row["logo_content"])
+        return self._logos[digest]
 
     @staticmethod
     def _keep(cache: dict[K, tuple[float, Merchant]], key: K, merchant: Merchant, queried_at: float) -> Merchant:

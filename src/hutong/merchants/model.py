@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from enum import StrEnum
 from uuid import UUID
+
+
+class Switching(StrEnum):
+    """When a payer may leave an order that is open at a channel for another method."""
+
+    STRICT = "strict"
+    """Once the channel has confirmed that the open order cannot be paid any more."""
+    PERMISSIVE = "permissive"
+    """At once, if nobody has opened the order; a second success is given back as surplus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +39,27 @@ class NewMerchant:
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A registered merchant."""
+    """A registered merchant.
+
+    Attributes:
+        disabled_at: Since when its keys are refused and it takes no new payments; None while it is enabled.
+        color: The color of its cashier as `#rrggbb`; None takes the cashier's.
+        methods: Wallets (`wechat`) and methods (`alipay_qr`) that its cashier shows first, in this order.
+        switching: When a payer may choose another method; None takes the installation's rule.
+        logo: The SHA-256 of its logo in hexadecimal, by which `Directory.logo` returns it; None without a logo.
+    """
 
     merchant_id: UUID
     name: str
     fee_ppm: int
     return_origins: tuple[str, ...]
-    enabled: bool
     payment_validity: timedelta | None = None
     returns_fee: bool = True
+    disabled_at: datetime | None = None
+    color: str | None = None
+    methods: tuple[str, ...] = ()
+    switching: Switching | None = None
+    logo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

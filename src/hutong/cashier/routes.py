@@ -45,6 +45,7 @@ def create_router(checkout: Checkout, clock: Clock) -> APIRouter:
         routes=[
             Route("/pay/static/{name}", guarded(_static), methods=["GET"]),
             Route("/pay/{payment_id}", guarded(partial(_page, checkout)), methods=["GET"]),
+            Route("/pay/{payment_id}", guarded(_come_back), methods=["POST"]),
             Route("/pay/{payment_id}/status", guarded(partial(_status, checkout, limit)), methods=["GET"]),
             Route("/pay/{payment_id}/attempts", guarded(partial(_attempts, checkout, limit)), methods=["POST"]),
             Route("/pay/{rest:path}", guarded(_not_found), methods=all_methods),
@@ -62,6 +63,15 @@ async def _page(checkout: Checkout, request: Request) -> Response:
     html = page.render(view, token, texts, changing=request.query_params.get("change") == "1")
     headers = {"content-language": texts.tag, "content-security-policy": page.policy(view)}
     return HTMLResponse(html, headers=headers)
+
+
+async def _come_back(request: Request) -> Response:
+    """Lead a payer whom a channel's page sends back with a form to the page itself.
+
+    UnionPay posts its `frontUrl`. The form proves nothing about the payment, so it is not even read.
+    """
+    refuse_doubled(name for name, _ in request.query_params.multi_items())
+    return RedirectResponse(f"{request.url.path}?{request.url.query}", status_code=303)
 
 
 async def _status(checkout: Checkout, limit: RateLimit, request: Request) -> Response:

@@ -8,6 +8,7 @@ from hutong.api.application import create_app
 from hutong.api.dependencies import Services
 from hutong.api.responses import JsonAnswers
 from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
+from hutong.api.start_page import create_start_page
 
 __all__ = [
     "EVENT_TYPES",
@@ -15,5 +16,6 @@ __all__ = [
     "Services",
     "asyncapi",
     "create_app",
+    "create_start_page",
     "json_schemas",
 ]

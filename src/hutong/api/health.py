@@ -30,6 +30,9 @@ class ReadinessObject(BaseModel):
     mode: Literal["normal", "catch_up"] = Field(
         description="`catch_up` after a restore of the database, until normal work begins."
     )
+    installation: str = Field(
+        description="A random id of the data folder: which of several installations answers at this address."
+    )
 
 
 @router.get("/healthz", summary="Check liveness")
@@ -48,7 +51,7 @@ async def readyz(use: Use) -> ReadinessObject:
         raise Unavailable("the database does not answer") from error
     await _check_credentials(use)
     mode: Literal["normal", "catch_up"] = "normal" if use.database.catching_up_since is None else "catch_up"
-    return ReadinessObject(status="ready", mode=mode)
+    return ReadinessObject(status="ready", mode=mode, installation=use.installation)
 
 
 async def _check_credentials(use: Services) -> None:

@@ -112,6 +112,7 @@ Acting = Annotated[operators.Operator, Depends(acting)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",

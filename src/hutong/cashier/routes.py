@@ -47,6 +47,7 @@ def create_router(checkout: Checkout, clock: Clock, *, sandbox: bool = False) ->
             Route("/pay/static/{name}", page_of(_static), methods=["GET"]),
             Route("/pay/themes/{name}", page_of(_theme), methods=["GET"]),
             Route("/pay/{payment_id}", page_of(partial(_page, checkout, sandbox)), methods=["GET"]),
+            Route("/pay/{payment_id}", page_of(_come_back), methods=["POST"]),
             Route("/pay/{payment_id}/status", page_of(partial(_status, checkout, limit)), methods=["GET"]),
             Route("/pay/{payment_id}/attempts", page_of(partial(_attempts, checkout, limit)), methods=["POST"]),
             Route("/pay/{rest:path}", page_of(_not_found), methods=all_methods),
@@ -65,6 +66,15 @@ async def _page(checkout: Checkout, sandbox: bool, request: Request) -> Response
     html = page.render(view, token, texts, changing=changing, sandbox=sandbox)
     headers = {"content-language": texts.tag, "content-security-policy": page.policy(view)}
     return HTMLResponse(html, headers=headers)
+
+
+async def _come_back(request: Request) -> Response:
+    """Lead a payer whom a channel's page sends back with a form to the page itself.
+
+    UnionPay posts its `frontUrl`. The form proves nothing about the payment, so it is not even read.
+    """
+    refuse_doubled(name for name, _ in request.query_params.multi_items())
+    return RedirectResponse(f"{request.url.path}?{request.url.query}", status_code=303)
 
 
 async def _status(checkout: Checkout, limit: RateLimit, request: Request) -> Response:

@@ -1,6 +1,16 @@
 """Routes for merchants."""
 
-from hutong.api.merchant import bills, customers, disputes, methods, payment_actions, payments, refunds, webhooks
+from hutong.api.merchant import (
+    bills,
+    customers,
+    disputes,
+    methods,
+    payment_actions,
+    payments,
+    refunds,
+    sandbox,
+    webhooks,
+)
 
 ROUTERS = (
     payments.router,
@@ -11,4 +21,5 @@ ROUTERS = (
     bills.router,
     customers.router,
     webhooks.router,
+    sandbox.router,
 )

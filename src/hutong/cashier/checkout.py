@@ -22,6 +22,9 @@ _DECLINES = frozenset(
 """Our codes of the refusals of a payer's bank or wallet; the others are faults of the order or of the channel."""
 
 
+_REPORTS_KEPT = 10_000
+
+
 class PaymentCheckout:
     """Shows payments to the holders of their links, and starts attempts for them.
 
@@ -46,6 +49,7 @@ class PaymentCheckout:
         self._clock = clock
         self._payer_text = payer_text
         self._sandbox_url = sandbox_url
+        self._without_method: set[UUID] = set()
 
     async def view(self, payment_id: UUID, token: str, *, device: Device) -> CheckoutView:
         """Return the view of a payment as last committed."""
@@ -82,13 +86,16 @@ class PaymentCheckout:
         if last is not None and last.state is payments.AttemptState.FAILED:
             failure, declined = self._payer_text(last) or {}, last.code in _DECLINES
         offered = await self._lifecycle.route_selector.in_cashier(payment, device, preferred=merchant.methods)
+        status = _status(payment, last)
+        if status is CheckoutStatus.REQUIRES_PAYMENT and not (offered.names or offered.in_browser):
+            await self._report_no_method(payment)
         return CheckoutView(
             payment_id=payment.payment_id,
             merchant_name=merchant.name,
             subject=payment.subject,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
-            status=_status(payment, last),
+            status=status,
             expires_at=payment.expires_at,
             methods=offered.names,
             wallets=offered.wallets,
@@ -109,6 +116,15 @@ class PaymentCheckout:
             color=merchant.color,
             sandbox_payer_url=self._payer_url(action),
         )
+
+    async def _report_no_method(self, payment: payments.Payment) -> None:
+        """Notify the merchant, who alone can help this payer; asked once here, though a page asks every second."""
+        if payment.payment_id in self._without_method or self._clock.now() >= payment.expires_at:
+            return
+        if len(self._without_method) >= _REPORTS_KEPT:
+            self._without_method.clear()
+        await self._lifecycle.report_no_method(payment.payment_id)
+        self._without_method.add(payment.payment_id)
 
     def _payer_url(self, action: PayerAction | None) -> str | None:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:

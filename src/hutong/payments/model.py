@@ -382,6 +382,7 @@ class PaymentEventType(StrEnum):
     SUCCEEDED = "payment.succeeded"
     CLOSED = "payment.closed"
     ATTEMPT_FAILED = "payment.attempt_failed"
+    NO_METHOD = "payment.no_method"
     SURPLUS = "payment.surplus_received"
     EXCEPTION_OPENED = "payment.exception_opened"
     """The channel says something about it that does not fit; the platform's operators decide."""

@@ -115,7 +115,7 @@ async def test_an_attempt_is_started_by_the_merchant_and_again_only_when_it_has_
     assert first.json["attempts"][0]["action"]["kind"] == "qr_code"
     other = {"method": METHOD, "return_url": "https://elsewhere.example/"}
     assert await refused(platform_api, shop, path, other) == (422, "invalid_parameter", "return_url")
-    assert await refused(platform_api, shop, path, {"method": "unheard_of"}) == (422, "no_route", "method")
+    assert await refused(platform_api, shop, path, {"method": "unheard_of"}) == (422, "method_unknown", "method")
     await platform_api.call("POST", f"/v1/payments/{answer.json['id']}/close", shop=shop)
     assert await refused(platform_api, shop, path, {"method": METHOD}) == (409, "payment_not_payable", None)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -19,28 +18,20 @@ from hutong.errors import InvalidParameter, NotFound
 from hutong.ids import Ids, encode
 from hutong.merchants import (
     Directory,
+    KeyLimits,
     Merchant,
     NewMerchant,
+    Scope,
     Switching,
     create_api_key,
     create_merchant,
     find_merchants,
+    list_api_keys,
     set_logo,
     update_merchant,
 )
-from hutong.merchants.errors import MerchantDisabled
-
-
-def png(width: int, height: int, *, more: bytes = b"") -> bytes:
-    """A PNG file of one color; `more` is put before its end."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return len(data).to_bytes(4) + kind + data + zlib.crc32(kind + data).to_bytes(4)
-
-    rows = zlib.compress((b"\0" + b"\x40" * width) * height, 9)
-    head = chunk(b"IHDR", width.to_bytes(4) + height.to_bytes(4) + b"\x08\0\0\0\0")
-    return b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", rows) + more + chunk(b"IEND", b"")
-
+from hutong.merchants.errors import KeyExpired, MerchantDisabled, ScopeMissing
+from support.pictures import png
 
 JPEG = base64.b64decode(
     "/9j/2wBDAAMCAgICAgMCAgIDAwMDBAYEBAQEBAgGBgUGCQgKCgkICQkKDA8MCgsOCwkJDRENDg8QEBEQCgwSExIQEw8QEBD/yQALCAAgABgBAREA"
@@ -143,7 +134,7 @@ async def test_the_keys_of_a_disabled_merchant_are_refused_with_a_code_of_their_
     random, identifier = secrets.token_urlsafe(32), merchant.merchant_id
     async with database.transaction() as tx:
         key = await create_api_key(tx, identifier, key_id=ids.new(), random=random, now=clock.now())
-    assert await directory.authenticate(key.secret) == merchant
+    assert await directory.authenticate(key.secret, Scope.PAYMENTS_READ, now=clock.now()) == merchant
     for disabled_at in (clock.now(), None):
         async with database.transaction() as tx:
             await update_merchant(
@@ -151,10 +142,10 @@ async def test_the_keys_of_a_disabled_merchant_are_refused_with_a_code_of_their_
             )  # fmt: skip
         seconds[0] += 5
         if disabled_at is None:
-            assert await directory.authenticate(key.secret) == merchant
+            assert await directory.authenticate(key.secret, Scope.PAYMENTS_READ, now=clock.now()) == merchant
         else:
             with pytest.raises(MerchantDisabled):
-                await directory.authenticate(key.secret)
+                await directory.authenticate(key.secret, Scope.PAYMENTS_READ, now=clock.now())
         assert (await directory.merchant(identifier)).disabled_at == disabled_at  # its payments go on
     async with database.transaction() as tx:
         records = await operators.list_audit(tx, about=("merchant", encode("mer", identifier)))
@@ -218,3 +209,42 @@ async def test_the_application_reads_settings_and_logos(
     async with Database.open(database_url, size=1, role=API_ROLE) as of_api:
         digest: Any = (await Directory(of_api).merchant(merchant.merchant_id)).logo
         assert await Directory(of_api).logo(digest) is not None
+
+
+WRONG_LIMITS = [
+    KeyLimits(frozenset()),
+    KeyLimits(frozenset({"payments:read", "everything"})),
+    KeyLimits(frozenset({"Payments:read"})),
+]
+
+
+@pytest.mark.parametrize("limits", WRONG_LIMITS)
+async def test_a_scope_that_does_not_exist_is_refused(
+    tx: Tx, merchant: Merchant, ids: Ids, clock: ManualClock, limits: KeyLimits
+) -> None:
+    with pytest.raises(InvalidParameter) as refused:
+        await create_api_key(
+            tx, merchant.merchant_id, key_id=ids.new(), random="r" * 43, now=clock.now(), limits=limits
+        )
+    assert refused.value.param == "scopes"
+
+
+async def test_a_key_is_refused_from_its_expiry_on_and_cannot_be_made_expired(
+    database: Database, merchant: Merchant, ids: Ids, clock: ManualClock
+) -> None:
+    limits = KeyLimits(frozenset({"payments:read", "events:read"}), clock.now() + timedelta(days=1))
+    directory, identifier = Directory(database), merchant.merchant_id
+    async with database.transaction() as tx:
+        made = await create_api_key(tx, identifier, key_id=ids.new(), random="r" * 43, now=clock.now(), limits=limits)
+        (listed,) = await list_api_keys(tx, [identifier])
+    assert (listed.key_id, listed.scopes, listed.expires_at) == (made.key_id, limits.scopes, limits.expires_at)
+    now = clock.advance(timedelta(days=1) - timedelta(microseconds=1))
+    assert await directory.authenticate(made.secret, Scope.EVENTS_READ, now=now) == merchant
+    with pytest.raises(ScopeMissing, match="refunds:write"):
+        await directory.authenticate(made.secret, Scope.REFUNDS_WRITE, now=now)
+    with pytest.raises(KeyExpired):
+        await directory.authenticate(made.secret, Scope.EVENTS_READ, now=clock.advance(timedelta(microseconds=1)))
+    with pytest.raises(InvalidParameter) as refused:
+        async with database.transaction() as tx:
+            await create_api_key(tx, identifier, key_id=ids.new(), random="s" * 43, now=clock.now(), limits=limits)
+    assert refused.value.param == "expires_at"

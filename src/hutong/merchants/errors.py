@@ -8,3 +8,16 @@ class MerchantDisabled(Unauthorized):
 
     code = "merchant_disabled"
     http_status = 403
+
+
+class KeyExpired(Unauthorized):
+    """A genuine key whose time is over."""
+
+    code = "api_key_expired"
+
+
+class ScopeMissing(Unauthorized):
+    """A genuine key that may not be used for this."""
+
+    code = "scope_missing"
+    http_status = 403

@@ -94,6 +94,15 @@ async def find_merchants(tx: db.Tx, merchant_ids: Sequence[UUID]) -> dict[UUID, 
     return {merchant.merchant_id: merchant for merchant in map(read_merchant, rows)}
 
 
+async def list_merchants(tx: db.Tx, *, part: str | None = None, limit: int) -> list[Merchant]:
+    """Return merchants, those registered last first.
+
+    Args:
+        part: Only merchants whose name contains this, in capitals or not.
+    """
+    return [read_merchant(row) for row in await sql.list_merchants.fetch(tx, part=part, limit=limit)]
+
+
 def check_return_url(merchant: Merchant, url: str, param: str = "return_url") -> None:
     """Refuse to send payers to an address that the merchant has not registered.
 

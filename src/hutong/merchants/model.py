@@ -62,6 +62,43 @@ class Merchant:
     logo: str | None = None
 
 
+class Scope(StrEnum):
+    """What an API key may be used for. None includes another."""
+
+    PAYMENTS_READ = "payments:read"
+    """See payments, refunds, disputes, payment records, customers and methods."""
+    PAYMENTS_WRITE = "payments:write"
+    """Create payments, start attempts, capture and close; set customers' names."""
+    REFUNDS_WRITE = "refunds:write"
+    """Give money back."""
+    DISPUTES_WRITE = "disputes:write"
+    """Answer disputes, or accept them."""
+    WEBHOOKS_READ = "webhooks:read"
+    """See webhook endpoints and deliveries."""
+    WEBHOOKS_WRITE = "webhooks:write"
+    """Create, change and remove webhook endpoints, and have events sent again."""
+    EVENTS_READ = "events:read"
+    """See events."""
+    BALANCE_READ = "balance:read"
+    """See balances."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What a key may be used for, and how long.
+
+    Attributes:
+        scopes: None is everything, what later versions add included.
+        expires_at: From when the key is refused; None is never.
+    """
+
+    scopes: frozenset[str] | None = None
+    expires_at: datetime | None = None
+
+
+UNLIMITED = KeyLimits()
+
+
 @dataclass(frozen=True, slots=True)
 class ApiKey:
     """A key as it is shown once. `secret` is the text for the Authorization header; only its hash is kept."""
@@ -69,3 +106,15 @@ class ApiKey:
     key_id: UUID
     merchant_id: UUID
     secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredKey:
+    """A key as it can be listed. `scopes` and `expires_at` are those of its `KeyLimits`."""
+
+    key_id: UUID
+    merchant_id: UUID
+    scopes: frozenset[str] | None
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None

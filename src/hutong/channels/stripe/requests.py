@@ -34,7 +34,7 @@ METHODS: Mapping[str, PaymentMethod] = {
     ALIPAY: PaymentMethod(
         ActionKind.REDIRECT,
         wallet="alipay",
-        devices=frozenset(Device) - {Device.WECHAT},
+        devices=frozenset({Device.DESKTOP, Device.PHONE, Device.ALIPAY}),
         currencies=frozenset({"AUD", "CAD", "CNY", "EUR", "GBP", "HKD", "JPY", "MYR", "NZD", "SGD", "USD"}),
     ),
     WECHAT: PaymentMethod(

@@ -8,6 +8,7 @@ from hutong.merchants import Scope
 
 _OPERATIONS = {
     Scope.PAYMENTS_READ: """
+        GET /v1/methods
         GET /v1/payments
         GET /v1/payments/{payment_id}
         GET /v1/payments/{payment_id}/items
@@ -19,6 +20,7 @@ _OPERATIONS = {
         GET /v1/bills
         GET /v1/bills/export
         GET /v1/bills/{payment_id}
+        GET /v1/sandbox/clock
     """,
     Scope.PAYMENTS_WRITE: """
         POST /v1/payments
@@ -27,6 +29,7 @@ _OPERATIONS = {
         POST /v1/payments/{payment_id}/capture
         POST /v1/payments/{payment_id}/close
         POST /v1/customers
+        POST /v1/sandbox/clock
     """,
     Scope.REFUNDS_WRITE: """
         POST /v1/payments/{payment_id}/refunds

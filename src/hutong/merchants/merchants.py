@@ -103,8 +103,11 @@ async def list_merchants(tx: db.Tx, *, part: str | None = None, limit: int) -> l
     return [read_merchant(row) for row in await sql.list_merchants.fetch(tx, part=part, limit=limit)]
 
 
-def check_return_url(merchant: Merchant, url: str) -> None:
+def check_return_url(merchant: Merchant, url: str, param: str = "return_url") -> None:
     """Refuse to send payers to an address that the merchant has not registered.
+
+    Args:
+        param: The parameter with the address, for the error.
 
     Errors:
         InvalidParameter: the address has an origin that is not among the merchant's return origins.
@@ -115,7 +118,7 @@ def check_return_url(merchant: Merchant, url: str) -> None:
         parts = None
     origins = merchant.return_origins
     if parts is None or "@" in parts.netloc or f"{parts.scheme}://{parts.netloc}" not in origins:
-        raise InvalidParameter("the origin of `return_url` is not registered for this merchant", param="return_url")
+        raise InvalidParameter(f"the origin of `{param}` is not registered for this merchant", param=param)
 
 
 async def _lock(tx: db.Tx, merchant_id: UUID) -> Merchant:

@@ -9,14 +9,13 @@ from hutong.payments import errors, items, refunds, restored
 
 # isort: split
 # Decisions stand on everything else here.
-from hutong.payments import disputes, exceptions
+from hutong.payments import disputes, exceptions, lookup
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
 from hutong.payments.documents import Documents, list_items, timeline
 from hutong.payments.export import stream_payments, stream_refunds
-from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.lifecycle import Payments, PaymentsConfig
 from hutong.payments.model import (
     Attempt,
@@ -68,10 +67,10 @@ __all__ = [
     "errors",
     "exceptions",
     "find",
-    "in_doubt_documents",
     "items",
     "list_items",
     "list_payments",
+    "lookup",
     "refunds",
     "restored",
     "stream_payments",

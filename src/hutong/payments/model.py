@@ -307,6 +307,8 @@ class Payment:
     """The part of the authorized amount that the merchant captures, from the intent on."""
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
+    changed_metadata: dict[str, str] | None = None
+    """What the merchant has made of the order's metadata since; None if nothing."""
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
     amount_disputed_minor: int = 0
@@ -378,6 +380,7 @@ class PaymentEventType(StrEnum):
     CAPTURED = "payment.captured"
     SUCCEEDED = "payment.succeeded"
     CLOSED = "payment.closed"
+    UPDATED = "payment.updated"
     ATTEMPT_FAILED = "payment.attempt_failed"
     SURPLUS = "payment.surplus_received"
     EXCEPTION_OPENED = "payment.exception_opened"

@@ -1,6 +1,16 @@
 """Routes for merchants."""
 
-from hutong.api.merchant import bills, customers, disputes, payment_actions, payments, refunds, webhooks
+from hutong.api.merchant import (
+    balance,
+    bills,
+    customers,
+    disputes,
+    events,
+    payment_actions,
+    payments,
+    refunds,
+    webhooks,
+)
 
 ROUTERS = (
     payments.router,
@@ -8,6 +18,8 @@ ROUTERS = (
     refunds.router,
     disputes.router,
     bills.router,
+    balance.router,
     customers.router,
+    events.router,
     webhooks.router,
 )

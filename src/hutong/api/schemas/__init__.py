@@ -1,1 +1,5 @@
-"""Models of requests, answers and events."""
+"""Requests and answers as models: they check the requests and describe the API."""
+
+from hutong.api.schemas import refund
+
+__all__ = ["refund"]

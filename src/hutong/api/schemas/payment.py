@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hutong.api.requests import Instant, OptionalText, RequestModel, Text
 from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.foreign_text import clean_text
+
+if TYPE_CHECKING:
+    from hutong.api.schemas.refund import RefundObject
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""
@@ -40,6 +43,10 @@ _PAYER = (
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"
+
+
+MetadataName = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)]
+MetadataValue = Annotated[OptionalText, Field(max_length=500)]
 
 
 class ItemCreate(RequestModel):
@@ -133,10 +140,21 @@ class PaymentCreate(RequestModel):
         description="The items bought. Their sum less the discounts is `amount_minor`. Refunds then name items.",
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
-    metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
-        Annotated[OptionalText, Field(max_length=500)],
-    ] = Field(default={}, max_length=20, description="Your own names and values, returned unchanged.")
+    metadata: dict[MetadataName, MetadataValue] = Field(
+        default={}, max_length=20, description="Your own names and values, returned unchanged."
+    )
+
+
+class PaymentUpdate(RequestModel):
+    """What changes of a payment."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"shop": "12", "table": None}}]})
+
+    metadata: dict[MetadataName, MetadataValue | None] = Field(
+        max_length=40,
+        description="Names and values that are added or replaced; null removes a name, and the others stay. "
+        "A payment has at most 20.",
+    )
 
 
 class AttemptCreate(RequestModel):
@@ -284,6 +302,9 @@ class PaymentObject(BaseModel):
     close_reason: Literal["merchant", "expired", "operator"] | None
     closing: bool = Field(description="The payment's close was requested and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
+    refunds: list[RefundObject] | None = Field(
+        default=None, description="Its refunds, first to last; only in answers to a request with `expand=refunds`."
+    )
 
 
 class PaymentList(PageObject):

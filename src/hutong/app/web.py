@@ -44,11 +44,13 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 clock=platform.clock,
                 ids=platform.ids,
                 sandbox=settings.sandbox,
+                sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
                 documents=platform.documents,
                 single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
+                cashier_validity=timedelta(minutes=settings.cashier_validity_minutes),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:
@@ -61,7 +63,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             payer_text=services.documents.payer_text,
             sandbox_url=sandbox_url,
         )
-        return [cashier.create_router(checkout, services.clock)]
+        return [cashier.create_logo_router(services.directory), cashier.create_router(checkout, services.clock)]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

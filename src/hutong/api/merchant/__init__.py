@@ -6,15 +6,18 @@ from hutong.api.merchant import (
     customers,
     disputes,
     events,
+    methods,
     payment_actions,
     payments,
     refunds,
+    sandbox,
     webhooks,
 )
 
 ROUTERS = (
     payments.router,
     payment_actions.router,
+    methods.router,
     refunds.router,
     disputes.router,
     bills.router,
@@ -22,4 +25,5 @@ ROUTERS = (
     customers.router,
     events.router,
     webhooks.router,
+    sandbox.router,
 )

@@ -1,4 +1,4 @@
--- depends: payments-0022.disputes
+-- depends: payments-0023.cancel_url
 
 -- What the merchant has made of a payment's metadata since the order, whose own are compared when it is repeated.
 ALTER TABLE payments.payment ADD COLUMN changed_metadata text;

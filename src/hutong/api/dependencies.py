@@ -29,6 +29,7 @@ class Services:
         documents: The public form of payments and refunds.
         answers: Renders payments and refunds.
         approval_handlers: By the action of a proposal, the function that its approval runs.
+        installation: The id of this installation, which is no secret.
         sandbox: Whether webhooks may go over plain http and to private addresses.
         sandbox_clock: Moves the time of a sandbox; None where time is not to be moved.
         records: The database in which payment records are searched; it may be another one than that of payments.
@@ -48,6 +49,7 @@ class Services:
     vault: vault.Vault
     clock: Clock
     ids: ids.Ids
+    installation: str
     sandbox: bool
     records: db.Database
     single_person_limits: Mapping[str, int]
@@ -110,6 +112,7 @@ Acting = Annotated[operators.Operator, Depends(acting)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",

@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
 from hutong import errors
+from hutong.api.error_codes import ERROR_CODES
+from hutong.api.schemas.open_names import ErrorCode
 from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
 from hutong.telemetry import get_logger
 
@@ -57,7 +59,7 @@ class Problem(BaseModel):
     title: str = Field(description="The HTTP status as text.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="One sentence for people.")
-    code: str = Field(description="The stable name of the error, for programs.")
+    code: ErrorCode
     param: str | None = Field(description="The field, header or parameter at fault.")
     request_id: str = Field(description="Quote this id in questions about the request.")
     methods: list[str] | None = Field(
@@ -144,11 +146,23 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     app.add_exception_handler(Exception, _answer_unexpected_error)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of error answers."""
+def responses(*statuses: int, codes: str = "") -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of error answers.
+
+    Args:
+        codes: The codes, separated by blanks, that belong to what the operation does. Those that any operation may
+            answer with, such as `invalid_parameter` and `unavailable`, follow from the statuses.
+    """
+    own: dict[int, list[str]] = {}
+    for code in codes.split():
+        own.setdefault(ERROR_CODES[code].status, []).append(code)
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}}
-        for status in statuses
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}},
+            OWN_CODES: own.get(status, []),
+        }
+        for status in sorted({*statuses, *own})
     }
 
 
@@ -158,6 +172,9 @@ def replayed(*statuses: int) -> dict[int | str, dict[str, Any]]:
     header = {"description": text, "schema": {"type": "string", "enum": ["true"]}}
     return {status: {"headers": dict.fromkeys(REPLAYED, header)} for status in statuses}
 
+
+OWN_CODES = "x-codes"
+"""Where a route's entry has the codes of its own; the finished description has an example of each instead."""
 
 _PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 

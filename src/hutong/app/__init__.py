@@ -5,6 +5,7 @@ The web application is in `hutong.app.web`, which only the process that serves i
 """
 
 from hutong.app.heads import heads_file, read_heads
+from hutong.app.instance import fetch, find_serving, installation_id, visit_file
 from hutong.app.platform import (
     Platform,
     broker,
@@ -35,10 +36,13 @@ __all__ = [
     "broker",
     "environment",
     "existing_vault",
+    "fetch",
+    "find_serving",
     "follow_sandbox_clock",
     "heads_file",
     "hold_sandbox",
     "home_folder",
+    "installation_id",
     "is_working",
     "listen",
     "load_settings",
@@ -58,5 +62,6 @@ __all__ = [
     "sandbox_clock_file",
     "stop_event",
     "using_database",
+    "visit_file",
     "wire",
 ]

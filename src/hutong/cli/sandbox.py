@@ -283,7 +283,7 @@ def _serve(speed: float, fd: int | None) -> None:
     app.follow_sandbox_clock(settings)
     if fd is None:
         app.hold_sandbox(settings)
-        listener = app.listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
+        listener = app.listen(settings, settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
         app.prepare_in_process(settings, sandbox_port=listener.getsockname()[1])
         print_line(f"The sandbox is at http://{settings.sandbox_host}:{listener.getsockname()[1]}")
     else:

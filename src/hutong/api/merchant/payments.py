@@ -51,7 +51,10 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
             "description": "The order was placed before; this is its payment.",
             **replayed(200)[200],
         },
-        **responses(400, 401, 409, 413, 415, 422, 503),
+        **responses(
+            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused no_route "
+            "discount_exceeds_item items_do_not_add_up manual_capture_not_offered"
+        ),
     },
     summary="Create a payment",
 )
@@ -179,7 +182,7 @@ async def update_payment(
             "model": PaymentObject,
             "description": "The channel has not confirmed yet; the payment closes later.",
         },
-        **responses(400, 401, 404, 409, 422, 503),
+        **responses(404, codes="payment_already_succeeded capture_in_progress"),
     },
     summary="Close a payment",
 )
@@ -251,9 +254,7 @@ def _new_payment(
         raise InvalidParameter("`payer` requires `method`", param="payer")
     default = use.cashier_validity if body.method is None else use.payment_validity
     validity = min(merchant.payment_validity or default, use.payment_validity)
-    discounts = tuple(
-        payments.items.Discount(d.name, payments.items.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
-    )
+    discounts = tuple(payments.items.Discount(d.name, d.funder, d.amount_minor, d.item) for d in body.discounts)
     has_items = bool(body.items or discounts)
     return payments.NewPayment(
         payment_id=use.ids.new(),
@@ -268,7 +269,7 @@ def _new_payment(
         cancel_url=body.cancel_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
-        capture_method=payments.CaptureMethod(body.capture_method),
+        capture_method=body.capture_method,
         items=payments.items.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
         discounts=discounts,
         customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
@@ -276,7 +277,7 @@ def _new_payment(
 
 
 def _items(body: PaymentCreate) -> list[payments.items.NewLineItem]:
-    if body.capture_method != "automatic":
+    if body.capture_method is not payments.CaptureMethod.AUTOMATIC:
         # Each party's share is computed for the whole.
         raise InvalidParameter("`items` requires that the whole amount is captured automatically", param="items")
     return [payments.items.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]

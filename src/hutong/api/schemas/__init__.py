@@ -1,5 +1,1 @@
-"""Requests and answers as models: they check the requests and describe the API."""
-
-from hutong.api.schemas import refund
-
-__all__ = ["refund"]
+"""Models of requests, answers and events."""

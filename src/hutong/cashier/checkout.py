@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 from uuid import UUID
 
-from hutong import db, merchants, payments
+from hutong import db, ids, merchants, payments
 from hutong.cashier.model import CheckoutStatus, CheckoutView
 from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock
@@ -89,7 +89,7 @@ class PaymentCheckout:
             action=action,
             action_expires_at=running.expires_at if running else None,
             failure=failure,
-            return_url=payment.return_url,
+            return_url=_hinted(payment.return_url, payment),
             sandbox_payer_url=self._payer_url(action),
         )
 
@@ -97,6 +97,11 @@ class PaymentCheckout:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:
             return None
         return f"{self._sandbox_url}/payer?{urlencode({'code_url': action.content})}"
+
+
+def _hinted(url: str | None, payment: payments.Payment) -> str | None:
+    """Add what a page of the merchant may show to its address: it is no proof of a payment."""
+    return url and merchants.return_address(url, ids.encode("pay", payment.payment_id), payment.status.value)
 
 
 def _status(payment: payments.Payment, last: payments.Attempt | None) -> CheckoutStatus:

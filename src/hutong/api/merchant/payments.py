@@ -230,12 +230,13 @@ async def _check(
         merchants.check_return_url(merchant, body.cancel_url, "cancel_url")
     if body.method is None:
         return order
+    public_id = ids.encode("pay", order.new.payment_id)
     request = payments.RouteRequest(
         body.method,
         body.amount_minor,
         body.currency,
         payer=body.payer,
-        return_url=body.return_url,
+        return_url=body.return_url and merchants.channel_return_address(body.return_url, public_id),
         capture_method=order.new.capture_method,
         merchant_id=merchant.merchant_id,
         merchant_order_no=order.new.merchant_order_no,

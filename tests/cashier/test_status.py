@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 
 from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, RateLimit
 from hutong.cashier.routes import TOKEN_HEADER
-from hutong.clock import ManualClock
+from hutong.clock import ManualClock, instant
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
 from support.fakes.checkout import Link, MemoryCheckout
@@ -42,7 +42,11 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
         "qr": None,
         "next_action": None,
         "failure": None,
+        "declined": False,
+        "closed": None,
+        "receipt": None,
         "return_url": "https://shop.example/orders/1001",
+        "cancel_url": "https://shop.example/cart",
         "sandbox_payer_url": None,
     }
     await pay(http, link, "wechat_native")
@@ -59,6 +63,7 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
     checkout.succeed(link)
     paid = (await status(http, link))[2]
     assert (paid["phase"], paid["final"], paid["failure"]) == ("succeeded", True, None)
+    assert paid["receipt"] == {"at": instant(checkout.clock.now()), "method": "WeChat Pay"}
 
 
 async def test_unchanged_status_is_304_as_time_passes_and_changed_is_not(

@@ -26,18 +26,22 @@ Handler = Callable[[Request], Awaitable[Response]]
 _log = get_logger(__name__)
 
 
-def guarded(handler: Handler) -> Handler:
-    """Wrap a handler so that every answer, errors included, carries the security headers."""
+def guarded(handler: Handler, *, sandbox: bool = False) -> Handler:
+    """Wrap a handler so that every answer, errors included, carries the security headers.
+
+    Args:
+        sandbox: Whether pages that report an error say that no real money moves.
+    """
 
     async def answer(request: Request) -> Response:
         try:
             refuse_doubled_headers(name for name, _ in request.headers.raw)
             response = await handler(request)
         except HutongError as error:
-            response = _error_response(request, error)
+            response = _error_response(request, error, sandbox=sandbox)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the payer gets a page with our headers
             _log.error("cashier_failed", exc_info=error)
-            response = _error_response(request, HutongError("an unexpected error occurred"))
+            response = _error_response(request, HutongError("an unexpected error occurred"), sandbox=sandbox)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         return response
@@ -45,7 +49,7 @@ def guarded(handler: Handler) -> Handler:
     return answer
 
 
-def _error_response(request: Request, error: HutongError) -> Response:
+def _error_response(request: Request, error: HutongError, *, sandbox: bool) -> Response:
     """Answer with a page for people, or with a problem document for the page's script.
 
     A NotFound shows nothing of the request and none of the error's own text, so that a wrong token and an absent
@@ -69,7 +73,7 @@ def _error_response(request: Request, error: HutongError) -> Response:
     elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
         title, detail = texts.refused, texts.refused_detail
     headers["content-language"] = texts.tag
-    return HTMLResponse(page.render_message(title, detail, texts), status, headers)
+    return HTMLResponse(page.render_message(title, detail, texts, sandbox=sandbox), status, headers)
 
 
 def _wants_page(request: Request) -> bool:

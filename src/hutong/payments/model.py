@@ -383,6 +383,7 @@ class PaymentEventType(StrEnum):
     CLOSED = "payment.closed"
     UPDATED = "payment.updated"
     ATTEMPT_FAILED = "payment.attempt_failed"
+    NO_METHOD = "payment.no_method"
     SURPLUS = "payment.surplus_received"
     EXCEPTION_OPENED = "payment.exception_opened"
     """The channel says something about it that does not fit; the platform's operators decide."""

@@ -110,6 +110,13 @@ EVENT_TYPES = (
     EventType(_P.UPDATED, 1, PaymentObject, "You have changed the `metadata` of a payment"),
     EventType(_P.ATTEMPT_FAILED, 1, PaymentObject, "A channel has refused an attempt; the payer may start another one"),
     EventType(
+        _P.NO_METHOD,
+        1,
+        PaymentObject,
+        "A payer has opened the cashier and no method was offered, because of the amount or the currency, or since "
+        "every channel account is down; once for each payment",
+    ),
+    EventType(
         _P.SURPLUS,
         1,
         PaymentObject,

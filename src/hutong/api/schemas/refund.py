@@ -8,9 +8,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hutong.api.requests import RequestModel, Text
-from hutong.api.schemas.fields import ListObject
+from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.open_names import ChannelName
-from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, PayerText
+from hutong.api.schemas.payment import (
+    AMOUNT_MINOR_MAX,
+    ITEM_ID,
+    ORDER_NO,
+    PayerText,
+    PaymentList,
+    PaymentObject,
+)
 from hutong.payments import refunds
 
 
@@ -102,3 +109,14 @@ class RefundList(ListObject):
     has_more: bool
     next_cursor: str | None = Field(description="The `cursor` of the next page.")
     data: list[RefundObject]
+
+
+class MerchantRefundList(PageObject):
+    """A page of refunds, newest first."""
+
+    data: list[RefundObject]
+
+
+# Payments may show their refunds, whose parts are described beside payments.
+for _model in (PaymentObject, PaymentList):
+    _model.model_rebuild(_types_namespace={"RefundObject": RefundObject})

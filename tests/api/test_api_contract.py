@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,7 +103,9 @@ async def test_a_path_that_does_not_exist_is_a_problem_and_no_redirect(platform_
 async def test_health_and_figures(platform_api: PlatformApi, shop: Shop) -> None:
     await platform_api.create(shop)
     assert (await platform_api.call("GET", "/healthz")).json == {"status": "ok"}
-    assert (await platform_api.call("GET", "/readyz")).json == {"status": "ready", "mode": "normal"}
+    ready = (await platform_api.call("GET", "/readyz")).json
+    assert re.fullmatch("[0-9a-f]{16}", ready.pop("installation"))
+    assert ready == {"status": "ready", "mode": "normal"}
     figures = await platform_api.call("GET", "/metrics")
     assert figures.headers["content-type"].startswith("text/plain")
     text = figures.body.decode()

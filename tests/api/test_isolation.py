@@ -48,7 +48,10 @@ OTHERS = {
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/v1/methods"),  # the same for every merchant
     ("get", "/v1/bills/export"),  # not JSON; see test_bills_api
+    ("get", "/v1/sandbox/clock"),  # of the whole sandbox; see test_advanced_clock
+    ("post", "/v1/sandbox/clock"),
 }
 HIDDEN = {("post", "/v1/payments/{payment_id}/cancel")}  # served, and described under its other name, `close`
 

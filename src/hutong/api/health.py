@@ -29,6 +29,9 @@ class ReadinessObject(BaseModel):
 
     status: Literal["ready"]
     mode: PlatformMode = Field(description="`catch_up` after a restore of the database, until normal work begins.")
+    installation: str = Field(
+        description="A random id of the data folder: which of several installations answers at this address."
+    )
 
 
 @router.get("/healthz", summary="Check liveness")
@@ -47,7 +50,7 @@ async def check_readiness(use: Use) -> ReadinessObject:
         raise Unavailable("the database does not answer") from error
     await _check_credentials(use)
     mode: PlatformMode = "normal" if use.database.catching_up_since is None else "catch_up"
-    return ReadinessObject(status="ready", mode=mode)
+    return ReadinessObject(status="ready", mode=mode, installation=use.installation)
 
 
 async def _check_credentials(use: Services) -> None:

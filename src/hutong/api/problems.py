@@ -28,6 +28,14 @@ _VALIDATION_ERRORS = {
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
 
 
+class RunningOrder(BaseModel):
+    """An order that can still be paid, for which another method has to wait."""
+
+    method: str | None = Field(description="The method of its attempt.")
+    wallet: str | None = Field(description="The brand by which payers know that method.")
+    wait_s: int | None = Field(description="In how many seconds it ends at the latest; null if that is unknown.")
+
+
 class Problem(BaseModel):
     """The body of every error answer."""
 
@@ -54,6 +62,12 @@ class Problem(BaseModel):
     code: ErrorCode
     param: str | None = Field(description="The field, header or parameter at fault.")
     request_id: str = Field(description="Quote this id in questions about the request.")
+    methods: list[str] | None = Field(
+        default=None, description="With `method_unknown` alone: the payment methods that exist."
+    )
+    running: RunningOrder | None = Field(
+        default=None, description="With `attempt_in_progress` alone: the order that can still be paid."
+    )
 
 
 async def _answer_expected_error(request: Request, error: Exception) -> Response:
@@ -63,7 +77,13 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
         return problem_response(request, 500, error.code, "an accounting check failed; an operator has been alerted")
     retry_after_s = error.retry_after_s if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)) else None
     return problem_response(
-        request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s
+        request,
+        error.http_status,
+        error.code,
+        error.detail,
+        param=error.param,
+        retry_after_s=retry_after_s,
+        extensions=error.extensions,
     )
 
 

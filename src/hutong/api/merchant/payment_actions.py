@@ -39,7 +39,9 @@ async def start_attempt(
     payment = await own_payment(use, merchant, payment_id)
     if body.return_url is not None:
         merchants.check_return_url(merchant, body.return_url)
-    started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
+    started = await use.lifecycle.start(
+        payment, body.method, payer=body.payer, return_url=body.return_url, switching=merchant.switching
+    )
     return rendered_answer(use.answers.payment(started), 201)
 
 

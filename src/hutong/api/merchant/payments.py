@@ -132,6 +132,8 @@ async def _check(
         raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
     if body.return_url is not None:
         merchants.check_return_url(merchant, body.return_url)
+    if body.cancel_url is not None:
+        merchants.check_return_url(merchant, body.cancel_url, "cancel_url")
     if body.method is None:
         return order
     request = payments.RouteRequest(
@@ -156,7 +158,8 @@ def _new_payment(
     money.currency(body.currency)
     if body.payer and body.method is None:
         raise InvalidParameter("`payer` requires `method`", param="payer")
-    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
+    default = use.cashier_validity if body.method is None else use.payment_validity
+    validity = min(merchant.payment_validity or default, use.payment_validity)
     discounts = tuple(payments.items.Discount(d.name, d.funder, d.amount_minor, d.item) for d in body.discounts)
     has_items = bool(body.items or discounts)
     return payments.NewPayment(
@@ -169,6 +172,7 @@ def _new_payment(
         expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
+        cancel_url=body.cancel_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
         capture_method=body.capture_method,

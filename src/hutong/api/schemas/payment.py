@@ -136,11 +136,20 @@ class PaymentCreate(RequestModel):
         pattern=r"^https?://[\x21-\x7e]{1,2000}$",
         description="The address to which the payer returns; its origin must be registered for the merchant.",
     )
+    cancel_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[\x21-\x7e]{1,2000}$",
+        description=(
+            "The address to which the cashier lets the payer go back without having paid, by the same rule. "
+            "Default: `return_url`."
+        ),
+    )
     expires_at: Instant | None = Field(
         default=None,
         description=(
             "The instant at which the payment expires: at least 1 minute and at most 15 days from now, unless the "
-            "installation sets another maximum. Default: the merchant's own validity, or the maximum."
+            "installation sets another maximum. Default: the merchant's own validity; without one, the maximum, or 30 "
+            "minutes, unless the installation sets another time, for an order without `method`."
         ),
     )
     items: list[ItemCreate] = Field(
@@ -284,6 +293,7 @@ class PaymentObject(BaseModel):
     currency: str
     subject: str
     return_url: str | None
+    cancel_url: str | None
     metadata: Metadata
     customer: CustomerObject | None = Field(default=None, description="The customer in the order, unchanged.")
     checkout_url: str = Field(description="The address of the cashier page; open it for the payer.")

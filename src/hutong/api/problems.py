@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from hutong import errors
 from hutong.api.error_codes import ERROR_CODES
-from hutong.api.schemas.open_names import ErrorCode
+from hutong.api.schemas.open_names import ErrorCode, PaymentMethod, Wallet
 from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
 from hutong.telemetry import get_logger
 
@@ -31,8 +31,8 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_lar
 class RunningOrder(BaseModel):
     """An order that can still be paid, for which another method has to wait."""
 
-    method: str | None = Field(description="The method of its attempt.")
-    wallet: str | None = Field(description="The brand by which payers know that method.")
+    method: PaymentMethod | None = Field(description="The method of its attempt.")
+    wallet: Wallet | None = Field(description="The brand by which payers know that method.")
     wait_s: int | None = Field(description="In how many seconds it ends at the latest; null if that is unknown.")
 
 
@@ -62,7 +62,7 @@ class Problem(BaseModel):
     code: ErrorCode
     param: str | None = Field(description="The field, header or parameter at fault.")
     request_id: str = Field(description="Quote this id in questions about the request.")
-    methods: list[str] | None = Field(
+    methods: list[PaymentMethod] | None = Field(
         default=None, description="With `method_unknown` alone: the payment methods that exist."
     )
     running: RunningOrder | None = Field(

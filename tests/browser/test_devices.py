@@ -21,7 +21,7 @@ async def entries(page: Page) -> list[str]:
     return [await radio.get_attribute("value") or "" for radio in await radios.all()]
 
 
-async def test_a_phone_opens_the_wallet_and_a_computer_leaves_an_unopened_code_for_another(
+async def test_phones_open_wallets_computers_leave_unopened_codes_and_wechat_tells_who_pays(
     platform: RunningPlatform, environment: dict[str, str], open_page: Open
 ) -> None:
     key = merchant_key(environment)
@@ -51,4 +51,28 @@ async def test_a_phone_opens_the_wallet_and_a_computer_leaves_an_unopened_code_f
     ]  # fmt: skip
     code_url = after["attempts"][0]["action"]["content"]
     post(f"{platform.sandbox_address}/control/alipay/pay", {"code_url": code_url})  # the first code, after all
+    await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)
+
+    # WeChat's own browser tells WeChat who pays, and opens its window.
+    order |= {"merchant_order_no": "device-3"}
+    payment = post(f"{platform.address}/v1/payments", order, key)
+    page = await open_page(payment["checkout_url"], user_agent=f"{IPHONE} MicroMessenger/8.0.44 Language/en")
+    handed: list[dict[str, str]] = []
+
+    def take(parameters: dict[str, str]) -> None:
+        handed.append(parameters)
+
+    await page.context.expose_function("handed", take)
+    await page.context.add_init_script(
+        "window.WeixinJSBridge = { invoke: (name, parameters, done) =>"
+        " window.handed({ name, ...parameters }).then(() => done({ err_msg: 'get_brand_wcpay_request:ok' })) }"
+    )
+    assert (await entries(page))[0] == "wechat_jsapi"
+    await page.get_by_role("button", name="Pay").click()
+    await expect(page.get_by_role("heading", name="Continue in the app")).to_be_visible()
+    await expect(page.get_by_role("button", name="Continue")).to_be_visible()
+    assert [(one["name"], one["signType"]) for one in handed] == [("getBrandWCPayRequest", "RSA")]
+    # What the window answers proves nothing: the page waits until WeChat tells us.
+    await expect(page.get_by_role("heading", name="Payment successful")).to_be_hidden()
+    post(f"{platform.sandbox_address}/control/wechat/pay", {"code_url": handed[0]["package"]})
     await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)

@@ -64,6 +64,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             services.directory,
             services.clock,
             payer_text=services.documents.payer_text,
+            checkout_url=services.documents.checkout_url,
             sandbox_url=sandbox_url,
         )
         logos = cashier.create_logo_router(services.directory)

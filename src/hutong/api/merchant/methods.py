@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BeforeValidator
@@ -49,8 +49,8 @@ async def list_methods(
         ),
     ] = None,
     capture_method: Annotated[
-        Literal["automatic", "manual"], Query(description="`manual`: only methods that can reserve money.")
-    ] = "automatic",
+        payments.CaptureMethod, Query(description="`manual`: only methods that can reserve money.")
+    ] = payments.CaptureMethod.AUTOMATIC,
 ) -> Response:
     """Return the methods by which a payment of this amount can be made now.
 
@@ -58,9 +58,7 @@ async def list_methods(
     """
     del merchant
     money.currency(currency)
-    offers = await use.lifecycle.route_selector.methods(
-        amount_minor, currency, capture_method=payments.CaptureMethod(capture_method)
-    )
+    offers = await use.lifecycle.route_selector.methods(amount_minor, currency, capture_method=capture_method)
     return list_answer(
         {
             "object": "method",

@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
     responses={
         200: {"model": PaymentObject, "description": "The order was placed before; this is its payment."},
         **responses(
-            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused no_route "
+            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused no_route method_unknown "
             "discount_exceeds_item items_do_not_add_up manual_capture_not_offered"
         ),
     },

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from hutong.api.schemas.fields import ListObject
+from hutong.api.schemas.open_names import PaymentMethod
 from hutong.channels import ActionKind, Device
 
 LABELS = {
@@ -29,7 +30,7 @@ class MethodObject(BaseModel):
     """A payment method that can be used now."""
 
     object: Literal["method"]
-    method: str = Field(description="The name for `method` in `POST /v1/payments`, such as `wechat_native`.")
+    method: PaymentMethod
     wallet: str = Field(description="The brand by which payers know it; several methods may lead to one wallet.")
     labels: MethodLabels
     action: ActionKind | None = Field(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 from uuid import UUID
 
-from hutong import db, merchants, payments
+from hutong import db, ids, merchants, payments
 from hutong.cashier.model import CheckoutStatus, CheckoutView
 from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock
@@ -107,8 +107,8 @@ class PaymentCheckout:
             failure=failure,
             declined=declined,
             merchant_order_no=payment.merchant_order_no,
-            return_url=payment.return_url,
-            cancel_url=payment.cancel_url or payment.return_url,
+            return_url=_hinted(payment.return_url, payment),
+            cancel_url=_hinted(payment.cancel_url or payment.return_url, payment),
             finished_at=payment.closed_at or payment.authorized_at or payment.succeeded_at,
             finished_method=None if counted is None else counted.method,
             close_reason=payment.close_reason,
@@ -130,6 +130,11 @@ class PaymentCheckout:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:
             return None
         return f"{self._sandbox_url}/payer?{urlencode({'code_url': action.content})}"
+
+
+def _hinted(url: str | None, payment: payments.Payment) -> str | None:
+    """Add what a page of the merchant may show to its address: it is no proof of a payment."""
+    return url and merchants.return_address(url, ids.encode("pay", payment.payment_id), payment.status.value)
 
 
 def _status(payment: payments.Payment, last: payments.Attempt | None) -> CheckoutStatus:

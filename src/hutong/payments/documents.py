@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -79,7 +79,7 @@ class Documents:
             "subject": payment.subject,
             "return_url": payment.return_url,
             "cancel_url": payment.cancel_url,
-            "metadata": payment.metadata,
+            "metadata": current_metadata(payment),
             "customer": None if payment.customer is None else asdict(payment.customer),
             "checkout_url": self.checkout_url(payment),
             "created_at": instant(payment.created_at),
@@ -115,6 +115,11 @@ class Documents:
             object_id=object_id,
             payload=document or self.payment(payment),
         )
+
+
+def current_metadata(payment: Payment) -> Mapping[str, str]:
+    """Return the metadata of the order, or what its merchant has made of them since."""
+    return payment.metadata if payment.changed_metadata is None else payment.changed_metadata
 
 
 def _attempt_document(attempt: Attempt, text: dict[str, str] | None) -> dict[str, Any]:

@@ -37,8 +37,8 @@ async def list_methods(
     merchant: Caller,
     amount_minor: Annotated[
         int,
-        BeforeValidator(_amount),
         Query(ge=1, le=AMOUNT_MINOR_MAX, description="The amount in minor units: 1999 is 19.99 in CNY."),
+        BeforeValidator(_amount),
     ],
     currency: Annotated[str, Query(pattern=r"^[A-Z]{3}$", description="The ISO 4217 code.")],
     device: Annotated[

@@ -26,6 +26,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+# Taken out of the environment: the platform's own processes refuse settings that they do not know.
+WITH_PICTURES = os.environ.pop("HUTONG_SCREENSHOTS", "") == "1"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _WATCH_POLICY = "addEventListener('securitypolicyviolation', e => console.error(`CSP: ${e.violatedDirective}`));"
 
@@ -116,7 +118,7 @@ def picture() -> Callable[[str], Path | None]:
     """Where a picture for the documentation goes, or None when none are wanted (HUTONG_SCREENSHOTS=1)."""
 
     def path(name: str) -> Path | None:
-        if os.environ.get("HUTONG_SCREENSHOTS") != "1":
+        if not WITH_PICTURES:
             return None
         IMAGES.mkdir(parents=True, exist_ok=True)
         return IMAGES / name

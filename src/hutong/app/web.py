@@ -68,8 +68,8 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
         )
         logos = cashier.create_logo_router(services.directory)
         start_page = api.create_start_page(sandbox_url=sandbox_url, find_cashier=partial(find_cashier, settings))
-        pages = [cashier.create_router(checkout, services.clock), till.create_router(sandbox=settings.sandbox)]
-        return [logos, *pages, start_page]
+        payers = cashier.create_router(checkout, services.clock, sandbox=settings.sandbox)
+        return [logos, payers, till.create_router(sandbox=settings.sandbox), start_page]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -31,14 +31,18 @@ def read_static_files(folder: Path, prefix: str, media_types: Mapping[str, str])
         prefix: The path below which they are served, such as "/pay/static".
         media_types: The files' media types, by name.
     """
-    return {name: _read(folder / name, prefix, media_type) for name, media_type in media_types.items()}
+    return {
+        name: make_static_file(f"{prefix}/{name}", media_type, (folder / name).read_bytes())
+        for name, media_type in media_types.items()
+    }
 
 
-def _read(file: Path, prefix: str, media_type: str) -> StaticFile:
-    body = file.read_bytes()
+def make_static_file(path: str, media_type: str, body: bytes) -> StaticFile:
+    """Return a file whose address is a path like "/pay/static/cashier.css" with a hash before the ending."""
     digest = hashlib.sha384(body).digest()
+    stem, _, ending = path.rpartition(".")
     return StaticFile(
-        url=f"{prefix}/{file.stem}.{digest.hex()[:16]}{file.suffix}",
+        url=f"{stem}.{digest.hex()[:16]}.{ending}",
         integrity=f"sha384-{base64.b64encode(digest).decode()}",
         media_type=media_type,
         body=body,

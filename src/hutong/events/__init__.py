@@ -15,6 +15,7 @@ from hutong.events.streams.messages import DIGEST
 from hutong.events.streams.relay import Connect, Relay
 from hutong.events.streams.sequencer import SEQUENCE_EVERY_S, sequence
 from hutong.events.streams.streams import RESEND_MAX, Stream, list_streams, read_stream, resend
+from hutong.events.webhooks import direct
 from hutong.events.webhooks.attempts import delivery_attempt_document, list_delivery_attempts
 from hutong.events.webhooks.client import webhook_body
 from hutong.events.webhooks.due import make_all_due
@@ -51,6 +52,7 @@ __all__ = [
     "connector",
     "create_endpoint",
     "delivery_attempt_document",
+    "direct",
     "disable_endpoint",
     "enable_endpoint",
     "endpoint_document",

@@ -132,7 +132,7 @@ def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, 
     from hutong import events as webhooks
     from hutong import ids
 
-    recorded = in_transaction(lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
+    recorded = in_transaction(lambda tx: webhooks.history.find_event(tx, ids.decode("evt", event)))
     print_line(escape_json(webhooks.webhook_body(event, recorded).decode()))
 
 

@@ -91,6 +91,7 @@ def parts() -> dict[str, str]:
         | http_page.pages()
         | {
             "project.md": project_pages(Path(__file__).parents[1]),
+            "decisions.md": decisions_list(Path(__file__).parents[1]),
             "tree.md": layers.tree(),
             "layers.md": layers.layers_table(),
             "contracts.md": layers.contracts_table(),
@@ -110,11 +111,18 @@ def parts() -> dict[str, str]:
 
 
 def project_pages(docs: Path) -> str:
-    """Return the last part of the table of contents: contributing, measurements and decisions."""
-    groups = ("contributing/*.md", "performance*.md", "decisions/*.md")
-    pages = [page for group in groups for page in sorted(docs.glob(group))]
-    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in pages)]
-    return "\n".join([":::{toctree}", ":caption: Project", ":hidden:", "", *names, ":::", ""])
+    """Return the last parts of the contributor's table of contents: common additions, measurements and decisions."""
+    groups = {"Common additions": "contributing/*.md", "Measurements": "performance*.md", "Decisions": "decisions/*.md"}
+    lines = []
+    for caption, pattern in groups.items():
+        names = [str(page.relative_to(docs).with_suffix("")) for page in sorted(docs.glob(pattern))]
+        lines += [":::{toctree}", f":caption: {caption}", ":hidden:", "", *names, ":::", ""]
+    return "\n".join(lines)
+
+
+def decisions_list(docs: Path) -> str:
+    """Return a link to each decision record."""
+    return "".join(f"- [](decisions/{page.name})\n" for page in sorted((docs / "decisions").glob("*.md")))
 
 
 def settings_table() -> str:

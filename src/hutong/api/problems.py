@@ -16,7 +16,7 @@ from starlette.responses import Response
 from hutong import errors
 from hutong.api.details import field_of, sentence
 from hutong.api.error_codes import ERROR_CODES
-from hutong.api.schemas.open_names import ErrorCode
+from hutong.api.schemas.open_names import ErrorCode, PaymentMethod, Wallet
 from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
 from hutong.telemetry import get_logger
 
@@ -33,8 +33,8 @@ _STATUS_DETAILS = {
 class RunningOrder(BaseModel):
     """An order that can still be paid, for which another method has to wait."""
 
-    method: str | None = Field(description="The method of its attempt.")
-    wallet: str | None = Field(description="The brand by which payers know that method.")
+    method: PaymentMethod | None = Field(description="The method of its attempt.")
+    wallet: Wallet | None = Field(description="The brand by which payers know that method.")
     wait_s: int | None = Field(description="In how many seconds it ends at the latest; null if that is unknown.")
 
 
@@ -64,7 +64,7 @@ class Problem(BaseModel):
     code: ErrorCode
     param: str | None = Field(description="The field, header or parameter at fault.")
     request_id: str = Field(description="Quote this id in questions about the request.")
-    methods: list[str] | None = Field(
+    methods: list[PaymentMethod] | None = Field(
         default=None, description="With `method_unknown` alone: the payment methods that exist."
     )
     running: RunningOrder | None = Field(

@@ -187,6 +187,7 @@ def render(
         finished_at="" if view.finished_at is None else _utc(view.finished_at),
         methods=methods,
         running=running,
+        open_in_browser=view.open_in_browser,
         selected=view.method if view.method in view.methods else next(iter(view.methods), None),
         server_time_ms=int(view.server_time.timestamp() * 1000),
         expires_at_ms=int(view.expires_at.timestamp() * 1000),

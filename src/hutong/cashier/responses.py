@@ -8,6 +8,7 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+from hutong import payments
 from hutong.cashier import page, translations
 from hutong.errors import HutongError, NotFound, OutcomeUnknown, Unavailable
 from hutong.http_requests import refuse_doubled_headers
@@ -17,6 +18,8 @@ from hutong.telemetry import get_logger
 SECURITY_HEADERS = {
     **security_headers(page.CONTENT_SECURITY_POLICY),
     "permissions-policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    # Of an address, which holds a token, channels get the origin alone; WeChat Pay's H5 page requires that much.
+    "referrer-policy": "strict-origin",
     "x-robots-tag": "noindex",
     "cache-control": "no-store",
 }
@@ -57,12 +60,19 @@ def _error_response(request: Request, error: HutongError, *, sandbox: bool) -> R
     """
     status = error.http_status
     retry_after_s = error.retry_after_s if isinstance(error, (Unavailable, OutcomeUnknown)) else None
+    if isinstance(error, payments.errors.AttemptInProgress):
+        retry_after_s = error.wait_s
     if not _wants_page(request):
         if isinstance(error, NotFound):
             return problem_response(request, status, NotFound.code, "there is no such payment")
         is_internal = status >= HTTPStatus.INTERNAL_SERVER_ERROR and retry_after_s is None
         detail = "an unexpected error occurred" if is_internal else error.detail
-        return problem_response(request, status, error.code, detail, param=error.param, retry_after_s=retry_after_s)
+        extensions = error.extensions
+        if isinstance(error, payments.errors.AttemptInProgress):
+            extensions = {**extensions, "text": in_progress(error, translations.of_request(request))}
+        return problem_response(
+            request, status, error.code, detail, param=error.param, retry_after_s=retry_after_s, extensions=extensions
+        )
     headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
     texts = translations.of_request(request)
     title, detail = texts.broken, texts.broken_detail
@@ -70,10 +80,20 @@ def _error_response(request: Request, error: HutongError, *, sandbox: bool) -> R
         title, detail = texts.not_found, texts.not_found_detail
     elif isinstance(error, (Unavailable, OutcomeUnknown)):
         title, detail = texts.busy, texts.busy_detail
+    elif isinstance(error, payments.errors.AttemptInProgress):
+        title, detail = texts.refused, in_progress(error, texts)
     elif status < HTTPStatus.INTERNAL_SERVER_ERROR:
         title, detail = texts.refused, texts.refused_detail
     headers["content-language"] = texts.tag
     return HTMLResponse(page.render_message(title, detail, texts, sandbox=sandbox), status, headers)
+
+
+def in_progress(error: payments.errors.AttemptInProgress, texts: translations.Translations) -> str:
+    """Say which open order the payer may still pay, and for how long another method has to wait."""
+    wallet = texts.wallets.get(error.wallet or "", error.wallet or "")
+    if error.wait_s is None:
+        return texts.in_progress_unknown.format(wallet=wallet)
+    return texts.in_progress.format(wallet=wallet, minutes=-(-error.wait_s // 60))
 
 
 def _wants_page(request: Request) -> bool:

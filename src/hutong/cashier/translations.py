@@ -41,6 +41,16 @@ class Translations:
     failed_detail: str
     start_failed: str
     start_unknown: str
+    in_progress: str
+    """Contains {wallet} and {minutes}."""
+    in_progress_unknown: str
+    """Contains {wallet}."""
+    in_progress_back: str
+    open_in_browser: str
+    elsewhere: str
+    renew: str
+    renew_detail: str
+    renew_button: str
     scan: str
     qr_code: str
     waiting: str
@@ -119,6 +129,17 @@ ENGLISH = Translations(
     failed_detail="No money was taken. Try again, or choose another method.",
     start_failed="This did not work. Nothing was taken; please try again in a moment.",
     start_unknown="No answer has arrived. This page is finding out what happened; please wait before you pay again.",
+    in_progress="You have chosen {wallet}, and that order can still be paid. Pay it there, or choose another method in "
+    "{minutes} min at the latest.",
+    in_progress_unknown="You have chosen {wallet}, and that order could still be paid. Pay it there, or try again in a "
+    "minute.",
+    in_progress_back="Back to the open order",
+    open_in_browser="This app does not open every wallet. For more ways to pay, tap the menu in the corner and open "
+    "this page in the browser of your phone.",
+    elsewhere="Open this page in your browser",
+    renew="The code or link has expired",
+    renew_detail="Get a new one to pay. If you have just paid, do not pay again: this page shows the result by itself.",
+    renew_button="Get a new one",
     scan="Scan to pay",
     qr_code="QR code for this payment",
     waiting="Waiting for your payment",
@@ -164,7 +185,7 @@ ENGLISH = Translations(
         "alipay_code": "Alipay, by payment code",
         "unionpay_front": "UnionPay online",
         "unionpay_app": "UnionPay from an app",
-        "unionpay_wallet": "UnionPay, by payment code",
+        "unionpay_code": "UnionPay, by payment code",
         "unionpay_collection": "UnionPay collection",
         "stripe_element": "Card or wallet in the shop's page",
         "stripe_alipay": "Alipay in another currency",
@@ -214,6 +235,14 @@ CHINESE = Translations(
     failed_detail="您没有被扣款。请重试，或换一种支付方式。",
     start_failed="操作未成功，您没有被扣款，请稍后再试。",
     start_unknown="尚未收到答复，本页正在查询结果，请勿重复支付。",
+    in_progress="您已选择{wallet}，该订单仍可支付。请先在{wallet}完成支付，或最多等待 {minutes} 分钟后换一种支付方式。",
+    in_progress_unknown="您已选择{wallet}，该订单可能仍可支付。请先在{wallet}完成支付，或一分钟后再试。",
+    in_progress_back="返回未完成的订单",
+    open_in_browser="当前应用无法打开部分钱包。如需更多支付方式，请点右上角菜单，选择在手机浏览器中打开本页。",
+    elsewhere="请在浏览器中打开本页",
+    renew="二维码或链接已过期",
+    renew_detail="请重新获取后付款。如果您刚刚已付款，请勿重复支付，本页会自动显示结果。",
+    renew_button="重新获取",
     scan="扫码支付",
     qr_code="本次支付的二维码",
     waiting="等待您完成支付",
@@ -259,7 +288,7 @@ CHINESE = Translations(
         "alipay_code": "支付宝付款码",
         "unionpay_front": "银联在线支付",
         "unionpay_app": "云闪付（应用内）",
-        "unionpay_wallet": "银联付款码",
+        "unionpay_code": "银联付款码",
         "unionpay_collection": "银联代收",
         "stripe_element": "商户页面内的银行卡或钱包",
         "stripe_alipay": "支付宝跨境支付",

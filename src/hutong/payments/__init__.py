@@ -9,13 +9,12 @@ from hutong.payments import errors, items, refunds, restored
 
 # isort: split
 # Decisions stand on everything else here.
-from hutong.payments import disputes, exceptions, export
+from hutong.payments import disputes, exceptions, export, lookup
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
 from hutong.payments.documents import Documents, list_items, timeline
-from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.lifecycle import Payments, PaymentsConfig
 from hutong.payments.lists import list_payments
 from hutong.payments.metadata import change_metadata
@@ -71,10 +70,10 @@ __all__ = [
     "exceptions",
     "export",
     "find",
-    "in_doubt_documents",
     "items",
     "list_items",
     "list_payments",
+    "lookup",
     "refunds",
     "restored",
     "success_id",

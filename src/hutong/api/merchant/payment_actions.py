@@ -22,7 +22,9 @@ router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_
     "/attempts",
     status_code=201,
     response_model=PaymentObject,
-    responses=responses(404, codes="attempt_in_progress payment_not_payable no_route manual_capture_not_offered"),
+    responses=responses(
+        404, codes="attempt_in_progress method_unknown payment_not_payable no_route manual_capture_not_offered"
+    ),
     summary="Start an attempt",
 )
 async def start_attempt(

@@ -52,7 +52,7 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
             **replayed(200)[200],
         },
         **responses(
-            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused no_route "
+            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused method_unknown no_route "
             "discount_exceeds_item items_do_not_add_up manual_capture_not_offered"
         ),
     },

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from typing_extensions import TypeAliasType
 
 from hutong import channels, payments
 from hutong.api.requests import Instant, OptionalText, RequestModel, Text
@@ -32,14 +33,27 @@ def _check_institution(payer: dict[str, str]) -> dict[str, str]:
 
 
 _INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-Payer = Annotated[
-    dict[
-        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
-        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
+Payer = TypeAliasType(
+    "Payer",
+    Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
+            Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
+        ],
+        Field(max_length=8),
+        AfterValidator(_check_institution),
     ],
-    Field(max_length=8),
-    AfterValidator(_check_institution),
-]
+)
+Metadata = TypeAliasType(
+    "Metadata",
+    Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
+            Annotated[OptionalText, Field(max_length=500)],
+        ],
+        Field(max_length=20),
+    ],
+)
 _PAYER = (
     "The method's fields about the payer, by name, such as `openid` or `auth_code`; deleted when the attempt ends. "
     "`institution`, the code of the payer's bank, is always allowed: payments go to accounts that reach this bank."
@@ -151,9 +165,7 @@ class PaymentCreate(RequestModel):
         description="The items bought. Their sum less the discounts is `amount_minor`. Refunds then name items.",
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
-    metadata: dict[MetadataName, MetadataValue] = Field(
-        default={}, max_length=20, description="Your own names and values, returned unchanged."
-    )
+    metadata: Metadata = Field(default={}, description="Your own names and values, returned unchanged.")
 
 
 class PaymentUpdate(RequestModel):
@@ -301,7 +313,7 @@ class PaymentObject(BaseModel):
     subject: str
     return_url: str | None
     cancel_url: str | None
-    metadata: dict[str, str]
+    metadata: Metadata
     customer: CustomerObject | None = Field(default=None, description="The customer in the order, unchanged.")
     checkout_url: str = Field(description="The address of the cashier page; open it for the payer.")
     created_at: datetime

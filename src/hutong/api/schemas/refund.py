@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from hutong.api.requests import RequestModel, Text
 from hutong.api.schemas.fields import ListObject, PageObject
@@ -19,6 +20,14 @@ from hutong.api.schemas.payment import (
     PaymentObject,
 )
 from hutong.payments import refunds
+
+Payee = TypeAliasType(
+    "Payee",
+    Annotated[
+        dict[Annotated[Text, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]],
+        Field(max_length=20),
+    ],
+)
 
 
 class RefundItemCreate(RequestModel):
@@ -57,12 +66,9 @@ class RefundCreate(RequestModel):
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="The reason; some channels show it to the payer."
     )
-    payee: dict[Annotated[Text, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
-        Field(
-            default=None,
-            max_length=20,
-            description="The payee of a payout, if the money cannot go back the way it came; encrypted, never shown.",
-        )
+    payee: Payee | None = Field(
+        default=None,
+        description="The payee of a payout, if the money cannot go back the way it came; encrypted, never shown.",
     )
 
 

@@ -9,7 +9,7 @@ const TIMEOUT_MS = 10000;
 const GOING_S = 10;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-const WAITING = ["scan", "next_action", "in_app", "confirm"];
+const WAITING = ["scan", "renew", "next_action", "in_app", "confirm"];
 const ENDS = ["succeeded", "closed"];
 
 const { base, token } = document.body.dataset;
@@ -17,6 +17,7 @@ const language = document.documentElement.lang; // answers come in the language 
 const find = (selector) => document.querySelector(selector);
 const panels = [...document.querySelectorAll("[data-phase]")];
 const form = find("[data-choose]");
+const renewal = find("[data-renew]");
 const button = form.querySelector("button");
 const pageTitle = document.title;
 
@@ -71,6 +72,8 @@ function follow(next) {
   for (const place of document.querySelectorAll("[data-method-mark]")) {
     place.replaceChildren(...(mark ? [mark.cloneNode(true)] : []));
   }
+
+  renewal.querySelector("[name=method]").value = next.method ?? "";
 
   const picture = find("[data-qr]");
   picture.hidden = !next.qr;
@@ -204,13 +207,14 @@ function busy(now) {
 
 async function pay(event) {
   event.preventDefault();
-  const method = new FormData(form).get("method");
+  const method = new FormData(event.currentTarget).get("method");
   if (paying || !method) return;
   busy(true);
   round += 1;
   find("[data-start-failed]").hidden = true;
   find("[data-start-unknown]").hidden = true;
-  let answered = false;
+  find("[data-in-progress]").hidden = true;
+  let [answered, inProgress] = [false, null];
   try {
     const answer = await fetch(`${base}/attempts`, {
       method: "POST",
@@ -219,6 +223,7 @@ async function pay(event) {
       signal: AbortSignal.timeout(3 * TIMEOUT_MS),
     });
     answered = true;
+    if (answer.status === 409) inProgress = (await answer.json()).text;
     if (!answer.ok) throw new Error(String(answer.status));
     etag = answer.headers.get("ETag");
     changing = false;
@@ -228,7 +233,10 @@ async function pay(event) {
     else schedule();
   } catch {
     // Without an answer, only the server knows whether an attempt runs: poll it before anything else.
-    find(answered ? "[data-start-failed]" : "[data-start-unknown]").hidden = false;
+    find(inProgress ? "[data-in-progress]" : answered ? "[data-start-failed]" : "[data-start-unknown]").hidden = false;
+    find("[data-in-progress-text]").textContent = inProgress ?? "";
+    changing = true; // the notice is beside the methods
+    show(state?.phase ?? phase);
     soon();
   } finally {
     busy(false);
@@ -266,6 +274,7 @@ const deadline = new Intl.DateTimeFormat(language, {
 });
 
 form.addEventListener("submit", pay);
+renewal.addEventListener("submit", pay);
 for (const change of document.querySelectorAll("[data-change]")) {
   change.addEventListener("click", (event) => {
     event.preventDefault();

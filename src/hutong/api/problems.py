@@ -16,7 +16,7 @@ from starlette.responses import Response
 from hutong import errors
 from hutong.api.error_codes import ERROR_CODES
 from hutong.api.schemas.open_names import ErrorCode, PaymentMethod, Wallet
-from hutong.http_responses import PROBLEM_MEDIA_TYPE, problem_response
+from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -76,7 +76,7 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
         _log.critical("invariant_broken", reason=error.detail)
         return problem_response(request, 500, error.code, "an accounting check failed; an operator has been alerted")
     retry_after_s = error.retry_after_s if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)) else None
-    return problem_response(
+    answer = problem_response(
         request,
         error.http_status,
         error.code,
@@ -85,6 +85,9 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
         retry_after_s=retry_after_s,
         extensions=error.extensions,
     )
+    if error.is_replayed:
+        answer.headers.update(REPLAYED)
+    return answer
 
 
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:
@@ -161,6 +164,13 @@ def responses(*statuses: int, codes: str = "") -> dict[int | str, dict[str, Any]
         }
         for status in sorted({*statuses, *own})
     }
+
+
+def replayed(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of answers that may be repeated under an idempotency key."""
+    text = "`true` if this is the first answer under your `Idempotency-Key`, given again."
+    header = {"description": text, "schema": {"type": "string", "enum": ["true"]}}
+    return {status: {"headers": dict.fromkeys(REPLAYED, header)} for status in statuses}
 
 
 OWN_CODES = "x-codes"

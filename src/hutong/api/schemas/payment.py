@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
 from typing_extensions import TypeAliasType
@@ -15,6 +15,9 @@ from hutong.api.schemas.enums import CloseReason
 from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.open_names import ChannelName, PaymentMethod, UnifiedCode
 from hutong.foreign_text import clean_text
+
+if TYPE_CHECKING:
+    from hutong.api.schemas.refund import RefundObject
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""
@@ -57,6 +60,10 @@ _PAYER = (
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"
+
+
+MetadataName = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)]
+MetadataValue = Annotated[OptionalText, Field(max_length=500)]
 
 
 class ItemCreate(RequestModel):
@@ -159,6 +166,18 @@ class PaymentCreate(RequestModel):
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
     metadata: Metadata = Field(default={}, description="Your own names and values, returned unchanged.")
+
+
+class PaymentUpdate(RequestModel):
+    """What changes of a payment."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"shop": "12", "table": None}}]})
+
+    metadata: dict[MetadataName, MetadataValue | None] = Field(
+        max_length=40,
+        description="Names and values that are added or replaced; null removes a name, and the others stay. "
+        "A payment has at most 20.",
+    )
 
 
 class AttemptCreate(RequestModel):
@@ -307,6 +326,9 @@ class PaymentObject(BaseModel):
     close_reason: CloseReason | None
     closing: bool = Field(description="The payment's close was requested and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
+    refunds: list[RefundObject] | None = Field(
+        default=None, description="Its refunds, first to last; only in answers to a request with `expand=refunds`."
+    )
 
 
 class PaymentList(PageObject):
@@ -333,3 +355,7 @@ class ItemList(ListObject):
     """The items of a payment."""
 
     data: list[ItemObject]
+
+
+# Payments may show their refunds, whose model needs parts of this file: it completes the model of payments.
+from hutong.api.schemas import refund as _refund  # noqa: E402, F401

@@ -9,9 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypeAliasType
 
 from hutong.api.requests import RequestModel, Text
-from hutong.api.schemas.fields import ListObject
+from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.open_names import ChannelName
-from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, PayerText
+from hutong.api.schemas.payment import (
+    AMOUNT_MINOR_MAX,
+    ITEM_ID,
+    ORDER_NO,
+    PayerText,
+    PaymentList,
+    PaymentObject,
+)
 from hutong.payments import refunds
 
 Payee = TypeAliasType(
@@ -108,3 +115,14 @@ class RefundList(ListObject):
     has_more: bool
     next_cursor: str | None = Field(description="The `cursor` of the next page.")
     data: list[RefundObject]
+
+
+class MerchantRefundList(PageObject):
+    """A page of refunds, newest first."""
+
+    data: list[RefundObject]
+
+
+# Payments may show their refunds, whose parts are described beside payments.
+for _model in (PaymentObject, PaymentList):
+    _model.model_rebuild(_types_namespace={"RefundObject": RefundObject})

@@ -168,6 +168,7 @@ def test_each_document_has_the_operations_of_its_readers_alone(platform_api: Pla
             else:
                 (required,) = operation["security"]
                 assert list(required) == [scheme], path
+                assert all(required[scheme]), path
                 assert len(required[scheme]) == (audience == "merchant"), path
     merchant, operator = platform_api.described.merchant, platform_api.described.operator
     assert set(merchant["paths"]) & set(operator["paths"]) == set()

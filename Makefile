@@ -6,8 +6,9 @@ STAMP := $(VENV)/.stamp
 
 .PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges database-link docs audit advisories wheel setup lock clean
 
+# With kept data no payments are added, unless PAYMENTS=N asks for some.
 run: setup
-	$(BIN)/hutong demo --serve
+	$(BIN)/hutong demo --serve $(if $(PAYMENTS),--payments $(PAYMENTS))
 
 test: setup
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 3 --dist loadfile --no-loadscope-reorder)

@@ -1,4 +1,4 @@
-"""Generated pages and parts of pages: states, HTTP API, settings, commands, metrics, jobs, books, layers, trips."""
+"""Generated parts of pages: states, HTTP API, errors, settings, commands, metrics, jobs, books, layers, trips."""
 
 from __future__ import annotations
 
@@ -86,25 +86,28 @@ def parts() -> dict[str, str]:
     diagrams = {
         f"{name}-states.svg": f'<div class="states">\n{svg}\n</div>\n' for name, svg in states.diagrams().items()
     }
-    return diagrams | {
-        "project.md": project_pages(Path(__file__).parents[1]),
-        "decisions.md": decisions_list(Path(__file__).parents[1]),
-        "tree.md": layers.tree(),
-        "layers.md": layers.layers_table(),
-        "contracts.md": layers.contracts_table(),
-        "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
-        "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
-        "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
-        "dispute-states.md": states.table(disputes.DISPUTE_TRANSITIONS) + "\n",
-        "events.md": events_table(),
-        "http.md": http_page.page(http_page.document()),
-        "settings.md": settings_table(),
-        "commands.md": "\n".join(commands()) + "\n",
-        "metrics.md": metrics_table(),
-        "jobs.md": jobs_table(),
-        "chart.md": chart_table(),
-        "postings.md": postings_table(),
-    }
+    return (
+        diagrams
+        | http_page.pages()
+        | {
+            "project.md": project_pages(Path(__file__).parents[1]),
+            "decisions.md": decisions_list(Path(__file__).parents[1]),
+            "tree.md": layers.tree(),
+            "layers.md": layers.layers_table(),
+            "contracts.md": layers.contracts_table(),
+            "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
+            "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
+            "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
+            "dispute-states.md": states.table(disputes.DISPUTE_TRANSITIONS) + "\n",
+            "events.md": events_table(),
+            "settings.md": settings_table(),
+            "commands.md": "\n".join(commands()) + "\n",
+            "metrics.md": metrics_table(),
+            "jobs.md": jobs_table(),
+            "chart.md": chart_table(),
+            "postings.md": postings_table(),
+        }
+    )
 
 
 def project_pages(docs: Path) -> str:
@@ -126,7 +129,7 @@ def settings_table() -> str:
     """Return the table of settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{str(field.default).lower()}`"
+        default = "unset" if field.default in (None, "") else f"`{str(field.default).lower()}`"
         if field.default is PydanticUndefined:
             default = "`~/.hutong`"
         rows.append(f"| `HUTONG_{name.upper()}` | {default} | {field.description} |")

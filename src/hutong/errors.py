@@ -6,6 +6,7 @@ never changes, and each one has a heading in `docs/reference/errors.md`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -28,6 +29,11 @@ class HutongError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.param = param
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        """What the problem document says beside the members that every one has."""
+        return {}
 
 
 class InvalidRequest(HutongError):

@@ -13,9 +13,20 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
 def problem_response(
-    request: Request, status: int, code: str, detail: str, *, param: str | None = None, retry_after_s: int | None = None
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    param: str | None = None,
+    retry_after_s: int | None = None,
+    extensions: Mapping[str, object] | None = None,
 ) -> Response:
-    """Build the answer to a request that failed: a problem document that carries the request's id."""
+    """Build the answer to a request that failed: a problem document that carries the request's id.
+
+    Args:
+        extensions: Members that only this error has.
+    """
     document = {
         "type": f"urn:hutong:error:{code}",
         "title": HTTPStatus(status).phrase,
@@ -24,6 +35,7 @@ def problem_response(
         "code": code,
         "param": param,
         "request_id": request.scope.get("request_id", ""),
+        **(extensions or {}),
     }
     headers = {}
     if retry_after_s is not None:

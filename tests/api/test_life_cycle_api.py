@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 
 import pytest
 
@@ -114,7 +115,7 @@ async def test_an_attempt_is_started_by_the_merchant_and_again_only_when_it_has_
     assert first.json["attempts"][0]["action"]["kind"] == "qr_code"
     other = {"method": METHOD, "return_url": "https://elsewhere.example/"}
     assert await refused(platform_api, shop, path, other) == (422, "invalid_parameter", "return_url")
-    assert await refused(platform_api, shop, path, {"method": "unheard_of"}) == (422, "no_route", "method")
+    assert await refused(platform_api, shop, path, {"method": "unheard_of"}) == (422, "method_unknown", "method")
     await platform_api.call("POST", f"/v1/payments/{answer.json['id']}/close", shop=shop)
     assert await refused(platform_api, shop, path, {"method": METHOD}) == (409, "payment_not_payable", None)
 
@@ -132,6 +133,16 @@ async def test_the_timeline_shows_the_events_with_their_sources(platform_api: Pl
     assert answer.json["data"][3]["amount_minor"] == 1999
     assert [one["at"] for one in answer.json["data"]] == sorted(one["at"] for one in answer.json["data"])
     assert {one["attempt_id"] for one in answer.json["data"]} == {None, payment["attempts"][0]["id"]}
+
+
+@pytest.mark.parametrize(("method", "minutes"), [(None, 30), (METHOD, 15 * 24 * 60)])
+async def test_an_order_whose_method_the_payer_chooses_lasts_half_an_hour_by_default(
+    platform_api: PlatformApi, shop: Shop, method: str | None, minutes: int
+) -> None:
+    order = platform_api.order() | ({"method": method} if method else {})
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    ends, begins = (datetime.fromisoformat(answer.json[name]) for name in ("expires_at", "created_at"))
+    assert (ends - begins).total_seconds() == pytest.approx(60 * minutes, abs=1)
 
 
 @pytest.mark.parametrize("minutes", [1, 60 * 24 * 30])

@@ -39,6 +39,7 @@ def test_all_is_well(command: Run) -> None:
     assert all(ok for ok, _ in findings.values())
     assert set(findings) == {
         "python",
+        "installation",
         "database",
         "migrations",
         "server",

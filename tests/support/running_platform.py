@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from hutong.sandbox import accounts as sandbox_accounts
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 from support import create_database
+from support.described import PROBLEM, Described
 
 METHOD = "wechat_native"
 _WRITTEN_IN_THE_BACKGROUND = {
@@ -179,7 +181,17 @@ class PlatformApi:
         async with self.session.request(
             method, target, data=body, headers=sent, allow_redirects=False, skip_auto_headers=["Content-Type"]
         ) as response:
-            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
+            headers = {k.lower(): v for k, v in response.headers.items()}
+            answer = Answer(response.status, headers, await response.read())
+        if answer.body and headers.get("content-type") == PROBLEM and answer.status < 500:
+            code = answer.json["code"]
+            assert not self.described.refuses(method, path, code), f"{method} {path} does not document {code}"
+        return answer
+
+    @cached_property
+    def described(self) -> Described:
+        """The documents of the application."""
+        return Described(self.app)
 
     def order(self, **changed: Any) -> dict[str, Any]:
         """Return a valid order of a merchant."""

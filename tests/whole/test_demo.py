@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import random
+import re
 import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
+import psutil
 import psycopg
 
 from hutong.config import Settings
 from hutong.db import EmbeddedServer
-from hutong.demo import RunningPlatform
+from hutong.demo import RunningPlatform, free_port
 from hutong.demo.scenarios import Scenario
 from hutong.sandbox.registry import SIMULATORS
+
+AS_IN_A_TERMINAL = (
+    "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "runpy.run_module('hutong', run_name='__main__')"
+)
+"""A process of a shell in the background ignores SIGINT, and so would its children."""
 
 
 def demo(environment: dict[str, str], payments: int) -> subprocess.Popen[str]:
@@ -49,17 +65,140 @@ def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(envir
     assert balance["debits"] == balance["credits"] > 0
 
 
-def test_a_demo_that_serves_leaves_no_database_behind_when_it_is_interrupted(environment: dict[str, str]) -> None:
-    ports = {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
-    running = subprocess.Popen(
-        [sys.executable, "-m", "hutong", "demo", "--serve", "--payments", "10"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment | ports, text=True, start_new_session=True,
+ROOT = Path(__file__).parents[2]
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The living processes that were told of a folder, or work in it."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            told = any(value.startswith(str(folder)) for value in process.environ().values())
+            if (told or process.cwd().startswith(str(folder))) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(process.cmdline()))
+    return found
+
+
+def wait_until_gone(folder: Path, limit_s: float = 40) -> None:
+    deadline = time.monotonic() + limit_s
+    while left := processes_of(folder):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+
+
+def count_payments(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM payments.payment").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def cashier_on_start_page(address: str) -> str:
+    """Return the link to the cashier on the start page."""
+    with urllib.request.urlopen(address, timeout=10) as page:
+        links = re.findall(r'<li><a href="([^"]+)"', page.read().decode())
+    assert links[:2] == ["/docs", "/readyz"]
+    return html.unescape(links[2])
+
+
+def run_again(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hutong", *arguments], env=environment, capture_output=True, text=True, timeout=100,
+        check=False,
     )  # fmt: skip
-    assert running.stdout is not None
-    assert any(line.startswith("Serving") for line in running.stdout)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does on Ctrl-C: to the whole group
-    assert running.wait(30) == 0
-    assert EmbeddedServer(Settings().home).pid() is None
+
+
+@contextmanager
+def make_run(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    """`make run` without its set-up; whatever the test leaves of it is killed."""
+    make = subprocess.Popen(
+        ["make", "--assume-old=setup", "-s", "-C", ROOT, "run"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True,
+    )  # fmt: skip
+    try:
+        yield make
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(make.pid, signal.SIGKILL)
+
+
+def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    home = Settings().home
+    if not (home / "demo.json").exists():
+        demo(environment | {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}, 10).communicate(timeout=100)
+    server = EmbeddedServer(home)
+    url = server.start()
+    before = count_payments(url)
+    ports = {"HUTONG_PORT": str(free_port()), "HUTONG_SANDBOX_PORT": str(free_port())}
+    with make_run(environment | ports) as make:
+        assert make.stdout is not None
+        printed = []
+        for line in make.stdout:
+            printed.append(line)
+            if line.startswith("Serving"):
+                break
+        assert count_payments(url) == before + 1, printed  # the one to look at
+        addresses = [word for line in printed for word in line.split() if word.startswith("http://")]
+        assert len(addresses) == 4, printed
+        assert cashier_on_start_page(addresses[0]) == addresses[2]
+        for address in addresses[:3]:
+            with urllib.request.urlopen(address, timeout=10) as page:
+                assert page.status == 200
+                assert page.headers["content-type"].startswith("text/html")
+
+        again = run_again(environment | ports, "demo", "--serve")
+        assert again.returncode == 0, again.stderr
+        assert "runs already in this data folder" in again.stdout
+        assert [word for word in again.stdout.split() if word.startswith("http://")] == addresses
+        assert "Serving" not in again.stdout
+        assert count_payments(url) == before + 1
+
+        other = run_again(environment | ports | {"HUTONG_HOME": str(tmp_path / "another")}, "demo", "--serve")
+        identifier = (home / "installation.id").read_text()
+        assert other.returncode == 1
+        assert other.stderr == (
+            f"hutong: configuration_error: the port {ports['HUTONG_PORT']} of 127.0.0.1 is taken by another Hutong, "
+            f"installation {identifier}; set HUTONG_PORT and HUTONG_SANDBOX_PORT to other ports, or to 0 for free ones "
+            "(HUTONG_PORT)\n"
+        )
+
+        make.send_signal(signal.SIGTERM)
+        make.wait(60)
+        server.leave()
+        wait_until_gone(home)
+    for port in ports.values():  # they are free
+        socket.create_server(("127.0.0.1", int(port))).close()
+
+
+def test_a_port_of_another_program_is_named_as_such(environment: dict[str, str], tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = {"HUTONG_PORT": str(other.getsockname()[1]), "HUTONG_HOME": str(tmp_path)}
+        done = run_again(environment | taken, "serve")
+    assert done.returncode == 1
+    assert f"the port {taken['HUTONG_PORT']} of 127.0.0.1 is taken by another program; set HUTONG_PORT" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_commands_that_are_ended_while_they_start_a_platform_leave_nothing_behind(
+    environment: dict[str, str], short_folder: Path, rng: random.Random
+) -> None:
+    pause_s, number = rng.uniform(0.3, 6), rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    print(f"{number.name} after {pause_s:.2f} s")
+    running = []
+    for arguments in (["demo", "--serve"], ["drill", "routing"], ["bench", "payments"]):
+        folder = short_folder / arguments[0]
+        folder.mkdir(mode=0o711)
+        told = {"HUTONG_HOME": f"{folder}/home", "TMPDIR": str(folder), "HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+        command = [sys.executable, "-c", AS_IN_A_TERMINAL, *arguments]
+        running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment | told))
+    time.sleep(pause_s)
+    for process in running:
+        process.send_signal(number)
+    for process in running:
+        assert process.wait(60) != 0
+    wait_until_gone(short_folder)
 
 
 def test_books_that_do_not_balance_fail_the_demo(platform: RunningPlatform, environment: dict[str, str]) -> None:

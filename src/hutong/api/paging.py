@@ -29,7 +29,9 @@ def _plain_digits(value: object) -> object:
 CURSOR_DESCRIPTION = "The `next_cursor` of the previous page."
 
 Limit = Annotated[
-    int, BeforeValidator(_plain_digits), Query(ge=1, le=100, description="The maximum number of entries in the answer.")
+    int,
+    Query(ge=1, le=100, description="The maximum number of entries in the answer."),
+    BeforeValidator(_plain_digits),  # after the bounds: before them, the description would not name them
 ]
 
 

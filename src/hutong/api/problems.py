@@ -14,6 +14,8 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
 from hutong import errors
+from hutong.api.error_codes import ERROR_CODES
+from hutong.api.schemas.open_names import ErrorCode
 from hutong.http_responses import PROBLEM_MEDIA_TYPE, problem_response
 from hutong.telemetry import get_logger
 
@@ -24,6 +26,14 @@ _VALIDATION_ERRORS = {
     "extra_forbidden": ("unknown_parameter", "is not a field of this request"),
 }
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+
+
+class RunningOrder(BaseModel):
+    """An order that can still be paid, for which another method has to wait."""
+
+    method: str | None = Field(description="The method of its attempt.")
+    wallet: str | None = Field(description="The brand by which payers know that method.")
+    wait_s: int | None = Field(description="In how many seconds it ends at the latest; null if that is unknown.")
 
 
 class Problem(BaseModel):
@@ -49,9 +59,15 @@ class Problem(BaseModel):
     title: str = Field(description="The HTTP status as text.")
     status: int = Field(description="The HTTP status.")
     detail: str = Field(description="One sentence for people.")
-    code: str = Field(description="The stable name of the error, for programs.")
+    code: ErrorCode
     param: str | None = Field(description="The field, header or parameter at fault.")
     request_id: str = Field(description="Quote this id in questions about the request.")
+    methods: list[str] | None = Field(
+        default=None, description="With `method_unknown` alone: the payment methods that exist."
+    )
+    running: RunningOrder | None = Field(
+        default=None, description="With `attempt_in_progress` alone: the order that can still be paid."
+    )
 
 
 async def _answer_expected_error(request: Request, error: Exception) -> Response:
@@ -61,7 +77,13 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
         return problem_response(request, 500, error.code, "an accounting check failed; an operator has been alerted")
     retry_after_s = error.retry_after_s if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)) else None
     return problem_response(
-        request, error.http_status, error.code, error.detail, param=error.param, retry_after_s=retry_after_s
+        request,
+        error.http_status,
+        error.code,
+        error.detail,
+        param=error.param,
+        retry_after_s=retry_after_s,
+        extensions=error.extensions,
     )
 
 
@@ -121,13 +143,28 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
     app.add_exception_handler(Exception, _answer_unexpected_error)
 
 
-def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return the OpenAPI entries of error answers."""
+def responses(*statuses: int, codes: str = "") -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of error answers.
+
+    Args:
+        codes: The codes, separated by blanks, that belong to what the operation does. Those that any operation may
+            answer with, such as `invalid_parameter` and `unavailable`, follow from the statuses.
+    """
+    own: dict[int, list[str]] = {}
+    for code in codes.split():
+        own.setdefault(ERROR_CODES[code].status, []).append(code)
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}}}
-        for status in statuses
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": _PROBLEM_SCHEMA}},
+            OWN_CODES: own.get(status, []),
+        }
+        for status in sorted({*statuses, *own})
     }
 
+
+OWN_CODES = "x-codes"
+"""Where a route's entry has the codes of its own; the finished description has an example of each instead."""
 
 _PROBLEM_SCHEMA = {"$ref": "#/components/schemas/Problem"}
 

@@ -5,14 +5,17 @@ The web application is in `hutong.app.web`, which only the process that serves i
 """
 
 from hutong.app.heads import heads_file, read_heads
+from hutong.app.instance import fetch, find_serving, installation_id, visit_file
 from hutong.app.platform import (
     Platform,
     broker,
     existing_vault,
+    follow_sandbox_clock,
     open_platform,
     open_vault,
     public_url,
     query_database_url,
+    sandbox_clock_file,
     using_database,
     wire,
 )
@@ -33,9 +36,13 @@ __all__ = [
     "broker",
     "environment",
     "existing_vault",
+    "fetch",
+    "find_serving",
+    "follow_sandbox_clock",
     "heads_file",
     "hold_sandbox",
     "home_folder",
+    "installation_id",
     "is_working",
     "listen",
     "load_settings",
@@ -52,7 +59,9 @@ __all__ = [
     "run_api",
     "run_serve",
     "run_worker",
+    "sandbox_clock_file",
     "stop_event",
     "using_database",
+    "visit_file",
     "wire",
 ]

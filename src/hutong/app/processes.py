@@ -84,11 +84,12 @@ async def _metrics(settings: config.Settings) -> AsyncIterator[None]:
 
 
 def stop_event(*, supervised: bool) -> asyncio.Event:
-    """Return an event that is set by SIGINT, by SIGTERM and, under a supervisor, by its end."""
+    """Return an event that is set by SIGINT, SIGTERM, SIGHUP and, under a supervisor, by its end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            loop.add_signal_handler(number, stop.set)
     if supervised:
         _stop_with_parent(loop, stop.set)
     return stop
@@ -99,7 +100,9 @@ def await_release(name: str) -> None:
 
     Effects:
         Until then the process is called "hutong-spare" in the lists of the operating system, where it has such names.
+        A terminal that closes is left to the supervisor, which ends this process in order.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     _name_process("hutong-spare")
     if not os.read(0, 1):
         sys.exit(0)

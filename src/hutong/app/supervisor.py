@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -10,11 +11,13 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
+from http import HTTPStatus
+from types import FrameType
 from typing import Any
 
 from hutong import config, db
 from hutong.app.children import WATCH_EVERY_S, Child
+from hutong.app.instance import Serving, fetch, name_listener, record_serving
 from hutong.app.platform import configured_url
 from hutong.config import Settings
 from hutong.errors import ConfigurationError, HutongError
@@ -26,46 +29,90 @@ _STOP_LIMIT_S = 15.0
 _LOGINS = {f"HUTONG_{part}DATABASE_URL" for part in ("", "API_", "WORKER_", "CONSOLE_")}
 
 
-def run_serve(*, sandbox: bool) -> int:
-    """Run all processes until SIGINT or SIGTERM, and return the exit status."""
+class _Stop:
+    """The end of the supervisor, asked for by a signal, or by the end of the process that it belongs to.
+
+    While the platform starts, the work at hand is broken off by SystemExit; afterwards `asked` is set and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._starting = True
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+                signal.signal(number, self._ask)
+
+    def _ask(self, _number: int, _frame: FrameType | None) -> None:
+        first = not self.asked.is_set()
+        self.asked.set()
+        if first and self._starting:
+            sys.exit(0)
+
+    def started(self) -> None:
+        """From now on, nothing is broken off."""
+        self._starting = False
+
+    def follow_parent(self) -> None:
+        """Stop when standard input, the line to the process that this one belongs to, ends."""
+
+        def wait() -> None:
+            while os.read(0, 1):
+                pass
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait, daemon=True).start()
+
+
+def run_serve(*, sandbox: bool, supervised: bool = False) -> int:
+    """Run all processes until SIGINT, SIGTERM or SIGHUP, and return the exit status.
+
+    Args:
+        supervised: Standard input is a line to the process that started this one; its end stops the platform too.
+    """
     settings = config.load()
     configured_url(settings, None)  # it migrates with the owner's
     configure_logging(level=settings.log_level, output=settings.log_format)
     if sandbox:
         hold_sandbox(settings)
-    listeners = {"api": listen(settings.host, settings.port, "HUTONG_PORT")}
+    listeners = {"api": listen(settings, settings.host, settings.port, "HUTONG_PORT")}
     chosen: dict[str, Any] = {"port": listeners["api"].getsockname()[1]}
     if sandbox:
-        listeners["sandbox"] = listen(settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
+        listeners["sandbox"] = listen(settings, settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")
         chosen |= {"sandbox": True, "sandbox_port": listeners["sandbox"].getsockname()[1]}
     settings = settings.model_copy(update=chosen)
-    environment = config.environment(**chosen)
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    children = _children(listeners, settings, environment)
-    for child in children:
-        child.start()
+    sandbox_port = settings.sandbox_port if sandbox else None
+    record_serving(settings, Serving(settings.host, settings.port, settings.sandbox_host, sandbox_port))
+    children = _children(listeners, settings, config.environment(**chosen))
     embedded = (
         None if settings.database_url is not None else db.EmbeddedServer(settings.home, archive=settings.backup_folder)
     )
+    stop = _Stop()
     try:
+        if supervised:
+            stop.follow_parent()
+        for child in children:
+            child.start()
         if embedded is not None:
             embedded.start()
-        prepare_in_process(settings, sandbox_port=settings.sandbox_port if sandbox else None)
+        prepare_in_process(settings, sandbox_port=sandbox_port)
+        stop.started()
         for child in children:
             child.release()
-        threading.Thread(target=_announce, args=(settings, sandbox, stopping), daemon=True).start()
-        _watch(children, embedded, stopping)
+        threading.Thread(target=_announce, args=(settings, sandbox, stop.asked), daemon=True).start()
+        _watch(children, embedded, stop.asked)
     finally:
-        for child in children:
-            child.stop()
-        deadline = time.monotonic() + _STOP_LIMIT_S
-        for child in children:
-            child.wait(deadline)
+        _end(children)
         if embedded is not None:
             embedded.leave()
     return 0
+
+
+def _end(children: list[Child]) -> None:
+    for child in children:
+        child.stop()
+    deadline = time.monotonic() + _STOP_LIMIT_S
+    for child in children:
+        child.wait(deadline)
 
 
 def _watch(children: list[Child], embedded: db.EmbeddedServer | None, stopping: threading.Event) -> None:
@@ -105,11 +152,19 @@ def hold_sandbox(settings: Settings) -> None:
         raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
 
 
-def listen(host: str, port: int, variable: str) -> socket.socket:
-    """Listen in the supervisor, so that the address stays ours while a child is restarted."""
+def listen(settings: Settings, host: str, port: int, variable: str) -> socket.socket:
+    """Listen in the supervisor, so that the address stays ours while a child is restarted.
+
+    Errors:
+        ConfigurationError: the address cannot be had; if it is taken, the message says by what.
+    """
     try:
         listener = socket.create_server((host, port), backlog=1024)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            reason = f"the port {port} of {host} is taken by {name_listener(settings, host, port)}"
+            advice = "set HUTONG_PORT and HUTONG_SANDBOX_PORT to other ports, or to 0 for free ones"
+            raise ConfigurationError(f"{reason}; {advice}", param=variable) from error
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise ConfigurationError(
             f"the address {host}:{port} cannot be listened on: {reason}", param=variable
@@ -146,10 +201,11 @@ def _announce(settings: Settings, sandbox: bool, stopping: threading.Event) -> N
     deadline = time.monotonic() + _READY_LIMIT_S
     while time.monotonic() < deadline and not stopping.is_set():
         try:
-            with urllib.request.urlopen(f"{address}/readyz", timeout=2):  # noqa: S310 - our own address
+            if fetch(f"{address}/readyz")[0] == HTTPStatus.OK:
                 break
         except OSError:
-            time.sleep(0.02)
+            pass
+        time.sleep(0.02)
     else:
         return
     print(f"Hutong is ready: {address}  (API reference {address}/docs)", flush=True)
@@ -162,8 +218,23 @@ def prepare_in_process(settings: Settings, *, sandbox_port: int | None) -> None:
 
     Args:
         sandbox_port: Where the sandbox listens, to create channel accounts for it; None without a sandbox.
+
+    Errors:
+        SystemExit: the preparation failed, and has printed the reason.
     """
     command = [*_hutong(), "prepare"]
     if sandbox_port is not None:
         command += ["--sandbox-url", f"http://{settings.sandbox_host}:{sandbox_port}"]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        status = process.wait()
+    except BaseException:
+        process.terminate()
+        try:
+            process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+    if status != 0:
+        sys.exit(1)  # the process has printed the reason

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import timedelta
+from functools import partial
 
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
 from hutong import api, bookkeeping, cashier, db, front_door
+from hutong.app.instance import find_cashier, installation_id
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
 from hutong.config import Settings
@@ -43,12 +45,15 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,
+                installation=installation_id(settings),
                 sandbox=settings.sandbox,
+                sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
                 documents=platform.documents,
                 single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
+                cashier_validity=timedelta(minutes=settings.cashier_validity_minutes),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:
@@ -61,7 +66,9 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             payer_text=services.documents.payer_text,
             sandbox_url=sandbox_url,
         )
-        return [cashier.create_router(checkout, services.clock)]
+        logos = cashier.create_logo_router(services.directory)
+        start_page = api.create_start_page(sandbox_url=sandbox_url, find_cashier=partial(find_cashier, settings))
+        return [logos, cashier.create_router(checkout, services.clock), start_page]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

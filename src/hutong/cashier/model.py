@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from hutong.channels import PayerAction
+from hutong.channels import Device, PayerAction
 
 
 class CheckoutStatus(StrEnum):
@@ -27,9 +27,12 @@ class CheckoutView:
 
     Attributes:
         merchant_name, subject: Texts of the merchant; never trusted, any text at all.
-        methods: The methods offered, in the order in which they are shown.
+        methods: The methods offered on this device, one per wallet, in the order in which they are shown.
+        wallets: The wallet of each method, by the method's name, and of the running attempt's.
+        open_in_browser: Whether the phone's own browser could offer a wallet that this wallet's browser cannot.
         method: The method of the running attempt, or None.
         action: The payer's action in the running attempt, or None while there is none to show.
+        action_expires_at: Until when the action works.
         failure: Why the last attempt failed: our own text for the payer by language, "en" and "zh", possibly none;
             None if it did not fail. The channel's message is for the merchant.
         return_url: The merchant's address for the payer to return to. Shown as a link only if it is http or https.
@@ -48,6 +51,9 @@ class CheckoutView:
     server_time: datetime
     method: str | None = None
     action: PayerAction | None = None
+    action_expires_at: datetime | None = None
+    wallets: Mapping[str, str] = field(default_factory=dict)
+    open_in_browser: bool = False
     failure: Mapping[str, str] | None = None
     return_url: str | None = None
     sandbox_payer_url: str | None = None
@@ -56,20 +62,22 @@ class CheckoutView:
 class Checkout(Protocol):
     """The life cycle as the cashier uses it. Every call names the payment and proves the right to see it."""
 
-    async def view(self, payment_id: UUID, token: str) -> CheckoutView:
-        """Return the current view of a payment.
+    async def view(self, payment_id: UUID, token: str, *, device: Device) -> CheckoutView:
+        """Return the current view of a payment on a device.
 
         Errors:
             NotFound: there is no such payment, or the token is another one (compared in constant time).
         """
         ...
 
-    async def pay(self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None) -> CheckoutView:
+    async def pay(
+        self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None, device: Device
+    ) -> CheckoutView:
         """Start an attempt by this method.
 
         Repeat:
-            While an attempt by this method runs, it is returned and nothing is started, however many calls arrive
-            at once.
+            While an attempt by this method runs and can be paid, it is returned and nothing is started, however many
+            calls arrive at once.
 
         Errors:
             NotFound: as for `view`.

@@ -32,6 +32,8 @@ class Phase(StrEnum):
 
     CHOOSE = "choose"
     SCAN = "scan"
+    RENEW = "renew"
+    """The code or link has expired, and the payer can have a new one."""
     NEXT_ACTION = "next_action"
     IN_APP = "in_app"
     CONFIRM = "confirm"
@@ -67,6 +69,8 @@ def phase(view: CheckoutView) -> Phase:
         case CheckoutStatus.PROCESSING:
             if view.action is None or expired:
                 return Phase.CONFIRM
+            if view.action_expires_at is not None and view.server_time >= view.action_expires_at:
+                return Phase.RENEW
             if view.action.kind is ActionKind.QR_CODE:
                 return Phase.SCAN
             if view.action.kind is ActionKind.SDK:
@@ -113,13 +117,13 @@ def encoded(current: dict[str, Any]) -> tuple[bytes, str]:
     return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
 
-def offered_method(name: str, texts: Translations) -> OfferedMethod:
-    """Describe a method in the payer's language; without a translation it is shown by its own name."""
-    wallet = name.partition("_")[0]
+def offered_method(name: str, texts: Translations, *, wallet: str | None = None) -> OfferedMethod:
+    """Describe a method in the payer's language by its wallet; without a translation it is shown by its own name."""
+    wallet = wallet or name.partition("_")[0]
     return OfferedMethod(
         name=name,
         wallet=wallet if wallet in _WALLET_ICONS else "other",
-        label=texts.methods.get(name) or texts.wallets.get(wallet) or name.replace("_", " ").capitalize(),
+        label=texts.wallets.get(wallet) or texts.methods.get(name) or name.replace("_", " ").capitalize(),
         hint=texts.hints.get(name, texts.any_hint),
         icon=_WALLET_ICONS.get(wallet, "wallet"),
     )
@@ -133,11 +137,11 @@ def render(view: CheckoutView, token: str, texts: Translations, *, changing: boo
     """
     current = state(view, texts)
     shown = current["phase"]
-    if changing and shown in {Phase.SCAN, Phase.NEXT_ACTION, Phase.IN_APP, Phase.CONFIRM}:
+    if changing and shown in {Phase.SCAN, Phase.RENEW, Phase.NEXT_ACTION, Phase.IN_APP, Phase.CONFIRM}:
         shown = Phase.CHOOSE
     merchant = formatting.display(view.merchant_name, limit=120)
-    methods = [offered_method(name, texts) for name in view.methods]
-    running = offered_method(view.method, texts) if view.method else None
+    methods = [offered_method(name, texts, wallet=view.wallets.get(name)) for name in view.methods]
+    running = offered_method(view.method, texts, wallet=view.wallets.get(view.method)) if view.method else None
     return _template("checkout.html").render(
         texts=texts,
         languages=LANGUAGES.values(),

@@ -18,6 +18,7 @@ from hutong.cashier import assets, page, translations
 from hutong.cashier.model import Checkout, CheckoutView
 from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
+from hutong.channels import Device
 from hutong.clock import Clock
 from hutong.errors import InvalidParameter, InvalidRequest, NotFound
 from hutong.http_requests import check_media_type, decode_json, refuse_doubled, refuse_foreign_origin
@@ -44,6 +45,7 @@ def create_router(checkout: Checkout, clock: Clock) -> APIRouter:
         routes=[
             Route("/pay/static/{name}", guarded(_static), methods=["GET"]),
             Route("/pay/{payment_id}", guarded(partial(_page, checkout)), methods=["GET"]),
+            Route("/pay/{payment_id}", guarded(_come_back), methods=["POST"]),
             Route("/pay/{payment_id}/status", guarded(partial(_status, checkout, limit)), methods=["GET"]),
             Route("/pay/{payment_id}/attempts", guarded(partial(_attempts, checkout, limit)), methods=["POST"]),
             Route("/pay/{rest:path}", guarded(_not_found), methods=all_methods),
@@ -56,18 +58,27 @@ async def _page(checkout: Checkout, request: Request) -> Response:
     """Answer with the whole page, which is complete before its script runs and without it."""
     refuse_doubled(name for name, _ in request.query_params.multi_items())
     token = _token(request.query_params.get("token"))
-    view = await checkout.view(_payment_id(request), token)
+    view = await checkout.view(_payment_id(request), token, device=_device(request))
     texts = translations.of_request(request)
     html = page.render(view, token, texts, changing=request.query_params.get("change") == "1")
     headers = {"content-language": texts.tag, "content-security-policy": page.policy(view)}
     return HTMLResponse(html, headers=headers)
 
 
+async def _come_back(request: Request) -> Response:
+    """Lead a payer whom a channel's page sends back with a form to the page itself.
+
+    UnionPay posts its `frontUrl`. The form proves nothing about the payment, so it is not even read.
+    """
+    refuse_doubled(name for name, _ in request.query_params.multi_items())
+    return RedirectResponse(f"{request.url.path}?{request.url.query}", status_code=303)
+
+
 async def _status(checkout: Checkout, limit: RateLimit, request: Request) -> Response:
     """Answer with the state that an open page follows; 304 while nothing has changed."""
     payment_id, token = _payment_id(request), _token(request.headers.get(TOKEN_HEADER))
     limit.count(payment_id, token)
-    view = await checkout.view(payment_id, token)
+    view = await checkout.view(payment_id, token, device=_device(request))
     return _state_response(view, translations.of_request(request), request.headers.get("if-none-match", ""))
 
 
@@ -85,7 +96,7 @@ async def _attempts(checkout: Checkout, limit: RateLimit, request: Request) -> R
         raise InvalidParameter("`method` is not the name of a payment method", param="method")
     limit.count(payment_id, token)
     payer_ip = request.client.host if request.client else None
-    view = await checkout.pay(payment_id, token, method, payer_ip=payer_ip)
+    view = await checkout.pay(payment_id, token, method, payer_ip=payer_ip, device=_device(request))
     if _is_form(request):
         language = fields.get("lang")
         query = urlencode({"token": token} | ({"lang": language} if language in translations.LANGUAGES else {}))
@@ -114,6 +125,10 @@ def _state_response(view: CheckoutView, texts: translations.Translations, known_
 
 def _payment_id(request: Request) -> UUID:
     return ids.decode("pay", request.path_params["payment_id"])
+
+
+def _device(request: Request) -> Device:
+    return Device.of(request.headers.get("user-agent", ""), request.headers.get("sec-ch-ua-mobile", ""))
 
 
 def _token(value: Any) -> str:

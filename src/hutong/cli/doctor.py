@@ -88,7 +88,10 @@ async def _diagnose_account(settings: app.Settings, url: str, account: str) -> l
 async def _check_installation(settings: app.Settings, stack: ExitStack) -> list[Check]:
     from hutong import app, db
 
-    checks = [Check("python", sys.version_info >= (3, 11), sys.version.split()[0])]
+    checks = [
+        Check("python", sys.version_info >= (3, 11), sys.version.split()[0]),
+        Check("installation", True, app.installation_id(settings)),
+    ]
 
     async def find_database() -> str:
         return stack.enter_context(app.using_database(settings))

@@ -23,7 +23,7 @@ from hutong.cli.restore import restore
 from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
 from hutong.cli.serve import serving
-from hutong.cli.termination import ended_by_sigterm
+from hutong.cli.termination import ended_by_signals
 
 app = typer.Typer(
     name="hutong",
@@ -56,5 +56,5 @@ app.add_typer(routing, name="routing")
 
 def main() -> None:
     """Run a command."""
-    with ended_by_sigterm():
+    with ended_by_signals():
         app()

@@ -16,11 +16,12 @@ serving = typer.Typer()
 @serving.command()
 def serve(
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Also run simulated channels, and use them.")] = False,
+    supervised: Annotated[bool, typer.Option("--supervised", hidden=True)] = False,
 ) -> None:
     """Run API, cashier and worker until interrupted."""
     from hutong.app import run_serve
 
-    sys.exit(run_serve(sandbox=sandbox))
+    sys.exit(run_serve(sandbox=sandbox, supervised=supervised))
 
 
 @serving.command(hidden=True)

@@ -19,7 +19,6 @@ class Report:
 
     Attributes:
         broken: The invariants that do not hold.
-        cashier: The page of one more payment, left unpaid for a visit.
     """
 
     payments: int
@@ -33,7 +32,6 @@ class Report:
     channels: dict[str, int] = field(default_factory=dict)
     stories: dict[str, int] = field(default_factory=dict)
     repeated_calls: int = 0
-    cashier: str = ""
     broken: list[str] = field(default_factory=list)
 
 

@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import suppress
+from dataclasses import asdict
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
 
 from hutong import app
-from hutong.errors import ConfigurationError, Unavailable
+from hutong.errors import ConfigurationError, HutongError, Unavailable
 
 _READY_LIMIT_S = 90.0
+_STOP_LIMIT_S = 60.0
 
 
 class RunningPlatform:
-    """`hutong serve --sandbox` as a child process, or the platform that already listens.
+    """`hutong serve --sandbox` as a child process, or the platform of the same data folder that already runs.
+
+    The child process ends with this one, however this one ends.
 
     Args:
-        own: Start a new one on free ports even if the configured ports answer; a configured port 0 does the same.
+        own: Start a new one on free ports even if one runs; a configured port 0 takes free ports too.
+
+    Attributes:
+        was_running: Whether this object found the platform and did not start it.
+
+    Errors:
+        ConfigurationError, Unavailable: the platform does not start; the detail is the reason that it printed.
     """
 
     def __init__(self, settings: app.Settings, *, own: bool = False) -> None:
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        own = own or 0 in (settings.port, settings.sandbox_port)
-        if own or not _answers(self.address, self.sandbox_address):
-            self._start(free_ports=own)
+        running = None if own else app.find_serving(settings)
+        self.was_running = running is not None
+        if running is None:
+            self._start(free_ports=own or 0 in (settings.port, settings.sandbox_port))
+            return
+        if running.sandbox_port is None:
+            raise ConfigurationError(
+                f"Hutong runs in {settings.home} without simulated channels; stop it first", param="HUTONG_HOME"
+            )
+        self.settings = settings.model_copy(update=asdict(running))
+        self._wait_until_ready()
 
     @property
     def address(self) -> str:
@@ -67,9 +86,17 @@ class RunningPlatform:
 
     def stop(self) -> None:
         """Stop the platform if this object started it."""
-        if self._process is not None and self._process.poll() is None:
+        if self._process is None:
+            return
+        assert self._process.stdin is not None
+        self._process.stdin.close()  # which ends it too
+        if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait(30)
+            try:
+                self._process.wait(_STOP_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()  # its children notice, and end
+                self._process.wait()
 
     def _start(self, *, free_ports: bool) -> None:
         if free_ports:
@@ -87,33 +114,57 @@ class RunningPlatform:
         except OSError as error:
             raise ConfigurationError(f"the data folder cannot be used: {error}", param="HUTONG_HOME") from error
         with output:
+            start_of_log = output.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hutong", "serve", "--sandbox"],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment,
+                [sys.executable, "-m", "hutong", "serve", "--sandbox", "--supervised"],
+                stdin=subprocess.PIPE, stdout=output, stderr=output, env=environment,
             )  # fmt: skip
-        self._wait_until_ready(log)
+        try:
+            is_ready = self._wait_until_ready()
+        except BaseException:
+            self.stop()
+            raise
+        if not is_ready:
+            self.stop()
+            with log.open("rb") as file:
+                file.seek(start_of_log)
+                raise _reason(file.read().decode(errors="replace"), log)
 
-    def _wait_until_ready(self, log: Path) -> None:
-        assert self._process is not None
+    def _wait_until_ready(self) -> bool:
+        """Wait until the platform answers; return False if the process that was started ends before.
+
+        Errors:
+            Unavailable: it does not answer for too long.
+        """
         deadline = time.monotonic() + _READY_LIMIT_S
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                break
-            if _answers(self.address, self.sandbox_address):
-                return
+        identifier = app.installation_id(self.settings)
+        while not _answers(self.address, self.sandbox_address, identifier):
+            if self._process is not None and self._process.poll() is not None:
+                return False
+            if time.monotonic() > deadline:
+                raise Unavailable(f"the platform does not answer at {self.address}")
             time.sleep(0.05)
-        self.stop()
-        raise Unavailable(f"the platform did not start; the end of {log}:\n{log.read_text()[-2000:]}")
+        return True
 
 
-def _answers(address: str, sandbox_address: str) -> bool:
+def _reason(log: str, path: Path) -> HutongError:
+    """Return why the platform did not start, from what it wrote into its log."""
+    problems = re.findall(r"^hutong: (\w+): (.*)$", log, re.MULTILINE)
+    if not problems:
+        return Unavailable(f"the platform did not start; the end of {path}:\n{log[-2000:]}")
+    code, detail = problems[-1]
+    return ConfigurationError(detail) if code == ConfigurationError.code else Unavailable(detail)
+
+
+def _answers(address: str, sandbox_address: str, identifier: str) -> bool:
+    """Return whether the platform of this installation is ready, and its sandbox."""
     try:
-        for url in (f"{address}/readyz", f"{sandbox_address}/control"):
-            with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own addresses
-                pass
-    except (OSError, urllib.error.URLError):
+        status, body = app.fetch(f"{address}/readyz")
+        if status != HTTPStatus.OK or json.loads(body).get("installation") != identifier:
+            return False
+        return app.fetch(f"{sandbox_address}/control")[0] == HTTPStatus.OK
+    except (OSError, ValueError, AttributeError):
         return False
-    return True
 
 
 def free_port() -> int:

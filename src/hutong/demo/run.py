@@ -15,61 +15,96 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from hutong import app, db
+from hutong import app, db, ledger
 from hutong.demo.check import Report, check, missing_webhooks
-from hutong.demo.merchant import Client, register_merchant
+from hutong.demo.merchant import Client, Refused, register_merchant
 from hutong.demo.payers import find_methods, read_channel_log
 from hutong.demo.platform import RunningPlatform
 from hutong.demo.receiver import Receiver
 from hutong.demo.scenarios import FinishedPayment, Shop, method_of, play
+from hutong.demo.visit import Visit, kept_visit, open_visit
 
 SHOPS = {"Example Store": 6_000, "Example Books 示例书店": 3_800}
 """The demonstration's merchants and their fees in parts per million."""
+
+PAYMENTS = 200
+"""How many payments the demonstration takes unless another number is asked for."""
 
 _AT_ONCE = 16
 _WEBHOOK_LIMIT_S = 60.0
 
 
-def run_demo(*, payments: int, as_json: bool, serve: bool) -> int:
+def run_demo(*, payments: int | None, as_json: bool, serve: bool) -> int:
     """Run the demonstration and print the report.
 
     Args:
-        serve: Keep the platform running afterwards, until interrupted.
+        payments: How many to take. By default `PAYMENTS`, but none on a platform that already runs, and none to serve
+            an installation whose books have entries: nobody has asked for more of them.
+        serve: Keep the platform running afterwards, until interrupted, if it did not run before.
 
     Returns:
         The exit status: 1 if an invariant is broken.
     """
     console = Console(stderr=as_json)
-    console.print("[bold]Hutong[/bold] 互通: starting the platform with simulated channels …")
-    platform = RunningPlatform(app.load_settings())
+    settings = app.load_settings()
+    runs = app.find_serving(settings) is not None
+    what = "runs already in this data folder" if runs else "starting the platform with simulated channels …"
+    console.print(f"[bold]Hutong[/bold] 互通: {what}")
+    platform = RunningPlatform(settings)
     try:
-        with _progress(console) as progress:
-            task = progress.add_task("payments", total=payments)
-            with app.using_database(platform.settings) as url:
-                report = asyncio.run(_demonstrate(platform, url, payments, lambda: progress.advance(task)))
-        if as_json:
-            print(json.dumps(asdict(report)))
-        else:
-            _show(console, platform, report)
-        if serve:
+        with app.using_database(platform.settings) as url:
+            report, visit = asyncio.run(_play(console, platform, url, payments, serve=serve))
+        _print(console, platform, report, visit, as_json=as_json)
+        if serve and not platform.was_running:
             with suppress(KeyboardInterrupt):
                 console.print("\nServing until interrupted (Ctrl-C).")
                 platform.wait()
     finally:
         platform.stop()
-    return 1 if report.broken else 0
+    return 1 if report is not None and report.broken else 0
 
 
-async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance: Callable[[], None]) -> Report:
-    started = time.monotonic()
-    receiver = Receiver()
+async def _play(
+    console: Console, platform: RunningPlatform, url: str, asked: int | None, *, serve: bool
+) -> tuple[Report | None, Visit | None]:
+    """Take the payments, if there are any to take; return the report, and a payment to look at."""
     async with (
-        receiver.serve() as hooks,
         db.Database.open(url, size=4) as database,
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as session,
     ):
         client = Client(session, platform.address, platform.sandbox_address)
-        shops = await _open_shops(database, platform.settings, client, receiver, hooks)
+        count = PAYMENTS if asked is None else asked
+        if asked is None and platform.was_running:
+            return None, kept_visit(platform.settings)
+        if asked is None and serve and await database.run(_has_entries):
+            return None, await _visit(client, database, platform.settings)
+        with _progress(console) as progress:
+            task = progress.add_task("payments", total=count)
+            return await _demonstrate(client, database, platform.settings, count, lambda: progress.advance(task))
+
+
+async def _has_entries(tx: db.Tx) -> bool:
+    return bool(await ledger.trial_balance(tx))
+
+
+async def _visit(client: Client, database: db.Database, settings: app.Settings) -> Visit:
+    """Leave a payment for a visit, of the merchant that had the previous one if its key is still good."""
+    previous, number = kept_visit(settings), secrets.token_hex(4)
+    if previous is not None:
+        with suppress(Refused):
+            return await open_visit(client, settings, previous.api_key, number)
+    name, fee_ppm = next(iter(SHOPS.items()))
+    key = await register_merchant(database, name, fee_ppm, zone=settings.zone)
+    return await open_visit(client, settings, key.secret, number)
+
+
+async def _demonstrate(
+    client: Client, database: db.Database, settings: app.Settings, count: int, advance: Callable[[], None]
+) -> tuple[Report, Visit]:
+    started = time.monotonic()
+    receiver = Receiver()
+    async with receiver.serve() as hooks:
+        shops = await _open_shops(database, settings, client, receiver, hooks)
         run = secrets.token_hex(4)
         methods = await find_methods(client)
         places = asyncio.Semaphore(_AT_ONCE)
@@ -86,14 +121,7 @@ async def _demonstrate(platform: RunningPlatform, url: str, count: int, advance:
         async with database.transaction() as tx:
             report = await check(tx, finished, receiver, channel_log, seconds=time.monotonic() - started)
         report.repeated_calls = client.repeated
-        unpaid = {
-            "merchant_order_no": f"{run}-look",
-            "amount_minor": 12_800,
-            "currency": "CNY",
-            "subject": "Have a look",
-        }
-        report.cashier = (await client.create_payment(shops[0].key, unpaid))["checkout_url"]
-        return report
+        return report, await open_visit(client, settings, shops[0].key, run)
 
 
 async def _open_shops(
@@ -123,7 +151,29 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def _show(console: Console, platform: RunningPlatform, report: Report) -> None:
+def _print(
+    console: Console, platform: RunningPlatform, report: Report | None, visit: Visit | None, *, as_json: bool
+) -> None:
+    """Print the results, and every address that a visitor may open."""
+    addresses = {
+        "start": f"{platform.address}/",
+        "api_reference": f"{platform.address}/docs",
+        "cashier": "" if visit is None else visit.cashier,
+        "sandbox_payer": f"{platform.sandbox_address}/payer",
+    }
+    if as_json:
+        print(json.dumps({"payments": 0, "broken": []} | ({} if report is None else asdict(report)) | addresses))
+        return
+    if report is None:
+        console.print("No payments were added; `hutong demo --payments N` adds some.")
+    else:
+        _show(console, report)
+    for name, address in addresses.items():
+        if address:
+            console.print(f"{name.replace('_', ' ').replace('api', 'API'):<14} {address}", soft_wrap=True)
+
+
+def _show(console: Console, report: Report) -> None:
     table = Table(title="Results", show_header=False)
     for name in ("payments", "succeeded", "closed", "unknown", "webhooks_verified", "ledger_transfers", "seconds"):
         table.add_row(name.replace("_", " "), str(getattr(report, name)))
@@ -138,6 +188,3 @@ def _show(console: Console, platform: RunningPlatform, report: Report) -> None:
         console.print(f"[bold red]broken:[/bold red] {invariant}")
     if not report.broken:
         console.print("[green]Every success is booked once and notified once, and the books balance.[/green]")
-    console.print(f"API reference  {platform.address}/docs")
-    console.print(f"cashier        {report.cashier}", soft_wrap=True)
-    console.print(f"sandbox payer  {platform.sandbox_address}/payer")

@@ -31,7 +31,9 @@ from hutong.payments.model import (
     Source,
 )
 from hutong.payments.refunds.create import refund_surplus
+from hutong.payments.statements import sql
 from hutong.payments.store import items_of, lock_attempts, save, save_attempts, write_timeline
+from hutong.payments.switching import CHANNEL_CLOCK_SLACK
 from hutong.payments.timeline import TimelineEntry
 
 _FINAL = {
@@ -100,6 +102,14 @@ class AttemptReports:
         payments = {c.payment.payment_id: c.payment for c in changes if c.payment_changed}
         await save_attempts(tx, list(attempts.values()))
         await save(tx, list(payments.values()))
+        superfluous = [
+            attempt.attempt_id
+            for change in changes
+            if change.payment_changed and change.payment.status is PaymentStatus.SUCCEEDED
+            for attempt in change.payment.open_attempts
+        ]
+        if superfluous:  # orders that the payer left behind; what they take from now on is surplus
+            await sql.end_attempts.execute(tx, superfluous, now)
         await write_timeline(tx, [entry for change in changes for entry in change.timeline], now=now)
         succeeded = [
             event.payment.payment_id for change in changes for event in change.events if event.type is _Type.SUCCEEDED
@@ -327,6 +337,11 @@ def _next_query_at(payment: Payment, attempt: Attempt, now: datetime, policy: Po
     if waits_for_merchant and not payment.wants_end(attempt):
         return now + policy.cadence[-1]
     pause = policy.pause(attempt.queries)
+    if payment.wants_end(attempt):
+        # As soon as "no such order" proves that there is none, and as soon as the order has expired.
+        proofs = [attempt.created_at + policy.not_found_grace]
+        proofs += [] if attempt.expires_at is None else [attempt.expires_at + CHANNEL_CLOCK_SLACK]
+        return min([now + pause, *(proof + policy.cadence[0] for proof in proofs if proof + policy.cadence[0] > now)])
     hurried = attempt.action_kind is None and now - attempt.created_at < WITHOUT_ACTION_FOR
     return now + (min(pause, WITHOUT_ACTION_MAX) if hurried else pause)
 

@@ -75,6 +75,7 @@ class Documents:
             "currency": payment.currency,
             "subject": payment.subject,
             "return_url": payment.return_url,
+            "cancel_url": payment.cancel_url,
             "metadata": payment.metadata,
             "customer": None if payment.customer is None else asdict(payment.customer),
             "checkout_url": self.checkout_url(payment),

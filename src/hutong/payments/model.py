@@ -188,6 +188,7 @@ class NewPayment:
         first_attempt: An attempt to make at once, if the merchant has chosen the method.
         items: The line items, with each party's share of the price; empty if the merchant sends none.
         discounts: The discounts from which those shares were computed.
+        cancel_url: Where a payer goes who leaves the cashier without having paid; None takes `return_url`.
         adopted: As `Payment.adopted`.
     """
 
@@ -212,6 +213,7 @@ class NewPayment:
     discounts: tuple[Discount, ...] = ()
     customer: Customer | None = None
     adopted: bool = False
+    cancel_url: str | None = None
 
 
 @dataclass(slots=True)
@@ -307,6 +309,7 @@ class Payment:
     """The part of the authorized amount that the merchant captures, from the intent on."""
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
+    cancel_url: str | None = None
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
     amount_disputed_minor: int = 0

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from hutong.channels import Capabilities, ChannelAnswer, ChannelState
 from hutong.payments.model import Attempt, AttemptState, Payment, PollingPolicy
+from hutong.payments.switching import CHANNEL_CLOCK_SLACK
 
 _CLOSABLE = frozenset({ChannelState.PENDING, ChannelState.AUTHORIZED})
-_CHANNEL_CLOCK_SLACK = timedelta(minutes=1)
 
 
 class Step(StrEnum):
@@ -60,7 +60,7 @@ def next_step(
 
 def _is_over(attempt: Attempt, now: datetime) -> bool:
     """Tell whether the expiry sent to the channel has passed, with some slack for the channel's own clock."""
-    return attempt.expires_at is not None and now > attempt.expires_at + _CHANNEL_CLOCK_SLACK
+    return attempt.expires_at is not None and now > attempt.expires_at + CHANNEL_CLOCK_SLACK
 
 
 def _is_missing(attempt: Attempt, state: ChannelState, can: Capabilities) -> bool:

@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from hutong import ids
 from hutong.cashier import create_router
 from hutong.cashier.model import CheckoutStatus, CheckoutView
-from hutong.channels import ActionKind, PayerAction
+from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock, SystemClock
 from hutong.errors import Conflict, InvalidParameter, NotFound
 from hutong.ids import Ids
@@ -32,6 +32,8 @@ class MemoryCheckout:
     Attributes:
         attempts: One entry per attempt that was really started: the payment, the method, the payer's address.
         views: The number of views of payments.
+        devices: The devices that the views were for.
+        refusal: Raised by every attempt, if set.
         broken: Raised by every call, if set.
         actions: The payer's action, by method; by default a code to scan.
         closes_by_itself: Whether an expired payment is closed at once; a real one is closed a little later.
@@ -40,6 +42,8 @@ class MemoryCheckout:
     clock: Clock = field(default_factory=SystemClock)
     attempts: list[tuple[UUID, str, str | None]] = field(default_factory=list)
     views: int = 0
+    devices: list[Device] = field(default_factory=list)
+    refusal: Exception | None = None
     broken: Exception | None = None
     closes_by_itself: bool = True
     actions: dict[str, PayerAction] = field(default_factory=dict)
@@ -80,8 +84,9 @@ class MemoryCheckout:
             failure={"en": message, "zh": f"中文 {message}"},
         )
 
-    async def view(self, payment_id: UUID, token: str) -> CheckoutView:
+    async def view(self, payment_id: UUID, token: str, *, device: Device) -> CheckoutView:
         self.views += 1
+        self.devices.append(device)
         if self.broken:
             raise self.broken
         kept, view = self._payments.get(payment_id, ("", None))
@@ -92,8 +97,12 @@ class MemoryCheckout:
             view = replace(view, status=CheckoutStatus.CLOSED, action=None)
         return replace(view, server_time=now)
 
-    async def pay(self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None) -> CheckoutView:
-        view = await self.view(payment_id, token)
+    async def pay(
+        self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None, device: Device
+    ) -> CheckoutView:
+        view = await self.view(payment_id, token, device=device)
+        if self.refusal:
+            raise self.refusal
         if method not in view.methods:
             raise InvalidParameter("not offered", param="method")
         if view.status in {CheckoutStatus.SUCCEEDED, CheckoutStatus.CLOSED}:
@@ -109,7 +118,7 @@ class MemoryCheckout:
                 failure=None,
             )
             await asyncio.sleep(0)  # like the real one, it yields to others before it answers
-        return await self.view(payment_id, token)
+        return await self.view(payment_id, token, device=device)
 
 
 @dataclass(frozen=True)

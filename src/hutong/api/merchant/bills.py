@@ -32,7 +32,7 @@ CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema":
 @router.get(
     "",
     response_model=BillList,
-    responses=responses(400, 401, 422, 503),
+    responses=responses(codes="search_too_wide"),
     summary="Search payment records",
 )
 async def search_bills(
@@ -61,7 +61,7 @@ async def search_bills(
 @router.get(
     "/export",
     response_class=StreamingResponse,
-    responses=CSV | responses(400, 401, 422, 503),
+    responses=CSV | responses(codes="search_too_wide"),
     summary="Export payment records",
 )
 async def export_bills(request: Request, use: Use, trail: Trail, merchant: Caller, query: Filters) -> Response:

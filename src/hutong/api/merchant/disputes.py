@@ -65,10 +65,15 @@ async def get_dispute(use: Use, merchant: Caller, dispute_id: str) -> Response:
 @router.post(
     "/{dispute_id}/respond",
     response_model=DisputeObject,
-    responses=_UNDECIDED | responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=_UNDECIDED
+    | responses(
+        404,
+        codes="idempotency_key_in_flight idempotency_key_reused dispute_answers_exceeded dispute_ended "
+        "dispute_evidence_refused dispute_response_in_progress dispute_response_not_offered",
+    ),
     summary="Answer a dispute",
 )
-async def respond(
+async def respond_to_dispute(
     use: Use,
     merchant: Caller,
     dispute_id: str,
@@ -86,10 +91,15 @@ async def respond(
 @router.post(
     "/{dispute_id}/accept",
     response_model=DisputeObject,
-    responses=_UNDECIDED | responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=_UNDECIDED
+    | responses(
+        404,
+        codes="idempotency_key_in_flight idempotency_key_reused dispute_answers_exceeded dispute_ended "
+        "dispute_evidence_refused dispute_response_in_progress dispute_response_not_offered",
+    ),
     summary="Accept a dispute",
 )
-async def accept(
+async def accept_dispute(
     use: Use,
     merchant: Caller,
     dispute_id: str,

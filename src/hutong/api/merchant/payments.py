@@ -29,7 +29,10 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
     response_model=PaymentObject,
     responses={
         200: {"model": PaymentObject, "description": "The order was placed before; this is its payment."},
-        **responses(400, 401, 409, 413, 415, 422, 503),
+        **responses(
+            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused no_route "
+            "discount_exceeds_item items_do_not_add_up manual_capture_not_offered"
+        ),
     },
     summary="Create a payment",
 )
@@ -105,7 +108,7 @@ async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
             "model": PaymentObject,
             "description": "The channel has not confirmed yet; the payment closes later.",
         },
-        **responses(400, 401, 404, 409, 422, 503),
+        **responses(404, codes="payment_already_succeeded capture_in_progress"),
     },
     summary="Close a payment",
 )
@@ -129,6 +132,8 @@ async def _check(
         raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
     if body.return_url is not None:
         merchants.check_return_url(merchant, body.return_url)
+    if body.cancel_url is not None:
+        merchants.check_return_url(merchant, body.cancel_url, "cancel_url")
     if body.method is None:
         return order
     request = payments.RouteRequest(
@@ -153,10 +158,9 @@ def _new_payment(
     money.currency(body.currency)
     if body.payer and body.method is None:
         raise InvalidParameter("`payer` requires `method`", param="payer")
-    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
-    discounts = tuple(
-        payments.items.Discount(d.name, payments.items.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
-    )
+    default = use.cashier_validity if body.method is None else use.payment_validity
+    validity = min(merchant.payment_validity or default, use.payment_validity)
+    discounts = tuple(payments.items.Discount(d.name, d.funder, d.amount_minor, d.item) for d in body.discounts)
     has_items = bool(body.items or discounts)
     return payments.NewPayment(
         payment_id=use.ids.new(),
@@ -168,9 +172,10 @@ def _new_payment(
         expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
+        cancel_url=body.cancel_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
-        capture_method=payments.CaptureMethod(body.capture_method),
+        capture_method=body.capture_method,
         items=payments.items.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
         discounts=discounts,
         customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
@@ -178,7 +183,7 @@ def _new_payment(
 
 
 def _items(body: PaymentCreate) -> list[payments.items.NewLineItem]:
-    if body.capture_method != "automatic":
+    if body.capture_method is not payments.CaptureMethod.AUTOMATIC:
         # Each party's share is computed for the whole.
         raise InvalidParameter("`items` requires that the whole amount is captured automatically", param="items")
     return [payments.items.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]

@@ -28,7 +28,14 @@ router = APIRouter(prefix="/v1", tags=["Refunds"], route_class=StrictRoute)
     response_model=RefundObject,
     responses={
         200: {"model": RefundObject, "description": "This refund was requested before."},
-        **responses(400, 401, 404, 409, 413, 415, 422, 503),
+        **responses(
+            404,
+            codes="idempotency_key_in_flight idempotency_key_reused refund_no_reused payment_not_refundable "
+            "refund_exceeds_available insufficient_merchant_funds refund_not_offered "
+            "refund_window_closed refund_count_exceeded partial_refund_not_offered "
+            "same_day_refund_not_offered unknown_refund_item refund_quantity_exceeded "
+            "refund_by_item_only",
+        ),
     },
     summary="Create a refund",
 )
@@ -66,7 +73,7 @@ async def create_refund(
     responses=responses(400, 401, 404, 422, 503),
     summary="List a payment's refunds",
 )
-async def list_refunds(
+async def list_payment_refunds(
     use: Use,
     merchant: Caller,
     payment_id: str,
@@ -88,7 +95,7 @@ async def list_refunds(
     responses=responses(400, 401, 404, 503),
     summary="List a payment's items",
 )
-async def list_items(use: Use, merchant: Caller, payment_id: str) -> Response:
+async def list_payment_items(use: Use, merchant: Caller, payment_id: str) -> Response:
     """Return the line items of a payment, with each party's share of the price."""
     payment = await own_payment(use, merchant, payment_id)
     async with use.database.transaction() as tx:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
@@ -42,7 +42,7 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_clas
     responses=responses(400, 401, 409, 413, 415, 422, 503),
     summary="Create a webhook endpoint",
 )
-async def create_endpoint(
+async def create_webhook_endpoint(
     use: Use,
     merchant: Caller,
     body: Annotated[
@@ -64,7 +64,7 @@ async def create_endpoint(
             merchant_id=merchant.merchant_id,
             url=body.url,
             types=body.types,
-            scheme=events.Scheme(body.scheme),
+            scheme=body.scheme,
             now=use.clock.now(),
             vault=use.vault,
             allow_private=use.sandbox,
@@ -78,7 +78,7 @@ async def create_endpoint(
     responses=responses(400, 401, 422, 503),
     summary="List webhook endpoints",
 )
-async def list_endpoints(use: Use, merchant: Caller) -> Response:
+async def list_webhook_endpoints(use: Use, merchant: Caller) -> Response:
     """Return your endpoints, oldest first, disabled ones included."""
     async with use.database.transaction() as tx:
         endpoints = await events.list_endpoints(tx, merchant.merchant_id)
@@ -91,7 +91,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
     responses=responses(400, 401, 404, 422, 503),
     summary="Disable a webhook endpoint",
 )
-async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
+async def disable_webhook_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
     """Send nothing more to this endpoint. A repetition changes nothing."""
     async with use.database.transaction() as tx:
         endpoint = await events.disable_endpoint(
@@ -106,7 +106,7 @@ async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Resp
     responses=responses(400, 401, 404, 409, 422, 503),
     summary="Enable a webhook endpoint",
 )
-async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
+async def enable_webhook_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
     """Send events to a disabled endpoint again, from now on. Replay the events that it has missed."""
     async with use.database.transaction() as tx:
         endpoint = await events.enable_endpoint(tx, merchant.merchant_id, ids.decode("whe", endpoint_id))
@@ -119,7 +119,7 @@ async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Respo
     responses=responses(400, 401, 404, 413, 415, 422, 503),
     summary="Rotate a webhook endpoint's secret",
 )
-async def rotate_endpoint(
+async def rotate_webhook_secret(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
@@ -147,10 +147,10 @@ async def rotate_endpoint(
 @router.post(
     "/{endpoint_id}/replay",
     response_model=WebhookReplayed,
-    responses=responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=responses(404, codes="conflict event_archived"),
     summary="Replay events",
 )
-async def replay(
+async def replay_events(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
@@ -191,16 +191,14 @@ async def replay(
     responses=responses(400, 401, 404, 422, 503),
     summary="List deliveries",
 )
-async def list_deliveries(
+async def list_webhook_deliveries(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
     limit: Limit = 20,
     cursor: Annotated[str | None, id_cursor("whd")] = None,
     event_id: Annotated[str | None, Query(pattern=EVENT_ID, description="Only attempts to deliver this event.")] = None,
-    state: Annotated[
-        Literal["delivered", "failed", "dead"] | None, Query(description="Only attempts with this result.")
-    ] = None,
+    state: Annotated[events.DeliveryAttemptState | None, Query(description="Only attempts with this result.")] = None,
 ) -> Response:
     """Return the attempts to deliver events to this endpoint, newest first: request, status of the answer, duration."""
     identifier = ids.decode("whe", endpoint_id)
@@ -210,7 +208,7 @@ async def list_deliveries(
             tx,
             identifier,
             event_id=None if event_id is None else _decode("evt", event_id, "event_id"),
-            state=None if state is None else events.DeliveryAttemptState(state),
+            state=state,
             after=read_cursor("whd", cursor),
             limit=limit + 1,
         )

@@ -254,12 +254,11 @@ def asyncapi() -> dict[str, Any]:
     return document
 
 
-_HEADERS = {
-    "type": "object",
-    "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
-    "properties": {
-        "webhook-id": {"type": "string", "description": "The event's id."},
-        "webhook-timestamp": {"type": "string", "description": "The instant of this attempt, in seconds since 1970."},
-        "webhook-signature": {"type": "string", "description": "`v1,…` or `v1a,…`; several, separated by a blank."},
-    },
+WEBHOOK_HEADERS = {
+    "webhook-id": {"type": "string", "description": "The event's id."},
+    "webhook-timestamp": {"type": "string", "description": "The instant of this attempt, in seconds since 1970."},
+    "webhook-signature": {"type": "string", "description": "`v1,…` or `v1a,…`; several, separated by a blank."},
 }
+"""The headers of a webhook, each with its schema."""
+
+_HEADERS = {"type": "object", "required": list(WEBHOOK_HEADERS), "properties": WEBHOOK_HEADERS}

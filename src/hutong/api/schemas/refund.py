@@ -9,7 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hutong.api.requests import RequestModel, Text
 from hutong.api.schemas.fields import ListObject
+from hutong.api.schemas.open_names import ChannelName
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, PayerText
+from hutong.payments import refunds
 
 
 class RefundItemCreate(RequestModel):
@@ -64,16 +66,12 @@ class RefundObject(BaseModel):
     object: Literal["refund"]
     payment_id: str
     merchant_order_no: str = Field(description="The order number of the payment.")
-    kind: Literal["refund", "surplus"] = Field(
-        description="`surplus`: money that no payment counts, refunded automatically."
-    )
-    source: Literal["merchant", "platform", "channel_portal"] = Field(
+    kind: refunds.RefundKind = Field(description="`surplus`: money that no payment counts, refunded automatically.")
+    source: refunds.RefundSource = Field(
         description="Who has ordered it: you, the platform (surplus), or a person in the channel's own portal."
     )
-    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "superseded", "payout", "manual"]
-    route: Literal["void", "original", "payout", "manual"] = Field(
-        description="The way that the money takes, or took last."
-    )
+    state: refunds.RefundState
+    route: refunds.RefundMethod = Field(description="The way that the money takes, or took last.")
     merchant_refund_no: str | None = Field(description="Null for surplus, and for a refund made in a channel's portal.")
     amount_minor: int = Field(description="The refunded part of the captured amount.")
     amount_paid_minor: int = Field(
@@ -86,7 +84,7 @@ class RefundObject(BaseModel):
     fee_returned_minor: int = Field(description="The part of our fee that you get back.")
     items: list[RefundItemObject]
     reason: str
-    channel: str
+    channel: ChannelName
     channel_refund_no: str | None
     channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None

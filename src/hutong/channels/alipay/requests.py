@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
+from hutong.channels.device import Device
 from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.clock import BEIJING
@@ -49,20 +50,30 @@ class AlipayProduct:
 
 
 PRODUCTS: Mapping[str, AlipayProduct] = {
-    "alipay_qr": AlipayProduct("alipay.trade.precreate", {}, PaymentMethod(ActionKind.QR_CODE)),
+    "alipay_qr": AlipayProduct(
+        "alipay.trade.precreate",
+        {},
+        PaymentMethod(ActionKind.QR_CODE, devices=frozenset({Device.DESKTOP}), closes_unopened=False),
+    ),
     "alipay_code": AlipayProduct(
         "alipay.trade.pay",
         {"product_code": "FACE_TO_FACE_PAYMENT", "scene": "bar_code"},
         PaymentMethod(None, requires=frozenset({"auth_code"})),
     ),
     "alipay_page": AlipayProduct(
-        "alipay.trade.page.pay", {"product_code": "FAST_INSTANT_TRADE_PAY"}, PaymentMethod(ActionKind.REDIRECT)
+        "alipay.trade.page.pay",
+        {"product_code": "FAST_INSTANT_TRADE_PAY"},
+        PaymentMethod(ActionKind.REDIRECT, devices=frozenset({Device.DESKTOP}), closes_unopened=False),
     ),
     "alipay_wap": AlipayProduct(
-        "alipay.trade.wap.pay", {"product_code": "QUICK_WAP_WAY"}, PaymentMethod(ActionKind.REDIRECT)
+        "alipay.trade.wap.pay",
+        {"product_code": "QUICK_WAP_WAY"},
+        PaymentMethod(ActionKind.REDIRECT, devices=frozenset({Device.PHONE, Device.ALIPAY}), closes_unopened=False),
     ),
     "alipay_app": AlipayProduct(
-        "alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, PaymentMethod(ActionKind.SDK)
+        "alipay.trade.app.pay",
+        {"product_code": "QUICK_MSECURITY_PAY"},
+        PaymentMethod(ActionKind.SDK, closes_unopened=False),
     ),
     "alipay_jsapi": AlipayProduct(
         "alipay.trade.create",
@@ -70,6 +81,14 @@ PRODUCTS: Mapping[str, AlipayProduct] = {
         PaymentMethod(ActionKind.SDK, requires=frozenset({"buyer_id"})),
     ),
 }
+
+"""An order exists at Alipay once a payer has scanned its code or opened its page; before, it can neither be found nor
+closed (`ACQ.TRADE_NOT_EXIST`). WeChat's browser does not open Alipay's pages; Alipay's opens that for phones.
+
+Source:
+    https://developer.aliyun.com/article/707654 (when an order of each product begins),
+    https://opendocs.alipay.com/open/02ivbs (wap).
+"""
 
 _PAGES = frozenset({"alipay_page", "alipay_wap"})
 """The methods whose payer returns to an address."""

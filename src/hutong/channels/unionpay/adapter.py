@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
+from hutong.channels.device import Device
 from hutong.channels.errors import NoAnswer
 from hutong.channels.http import Http
 from hutong.channels.model import (
@@ -78,9 +79,9 @@ class UnionPay(Channel):
     capabilities = Capabilities(
         channel="unionpay",
         methods={
+            QR: PaymentMethod(ActionKind.QR_CODE, closable=False, devices=frozenset({Device.DESKTOP})),
             FRONT: PaymentMethod(ActionKind.FORM, closable=False, manual_capture=True),
             APP: PaymentMethod(ActionKind.SDK, closable=False, manual_capture=True),
-            QR: PaymentMethod(ActionKind.QR_CODE, closable=False),
             WALLET: PaymentMethod(None, requires=frozenset({"auth_code"}), closable=False),
             COLLECTION: PaymentMethod(None, requires=frozenset({"agreement"}), closable=False),
         },

@@ -8,7 +8,15 @@ from hutong.payments.refunds.billed import take_billed_refunds
 from hutong.payments.refunds.create import RefundOutcome, RefundRefusal, RefundResult
 from hutong.payments.refunds.errors import refusal_error
 from hutong.payments.refunds.lifecycle import RefundOrder
-from hutong.payments.refunds.model import REFUND_TRANSITIONS, Refund, RefundEventType
+from hutong.payments.refunds.model import (
+    REFUND_TRANSITIONS,
+    Refund,
+    RefundEventType,
+    RefundKind,
+    RefundMethod,
+    RefundSource,
+    RefundState,
+)
 from hutong.payments.refunds.operator_actions import proposal
 from hutong.payments.refunds.payee import seal_payee
 from hutong.payments.store import find_refunds, list_refunds
@@ -17,10 +25,14 @@ __all__ = [
     "REFUND_TRANSITIONS",
     "Refund",
     "RefundEventType",
+    "RefundKind",
+    "RefundMethod",
     "RefundOrder",
     "RefundOutcome",
     "RefundRefusal",
     "RefundResult",
+    "RefundSource",
+    "RefundState",
     "find_refunds",
     "list_refunds",
     "proposal",

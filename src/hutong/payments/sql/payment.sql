@@ -1,7 +1,7 @@
 -- columns: payment_order
 -- The merchant's order; it never changes.
 merchant_id uuid, merchant_order_no text, amount_minor bigint, currency text, subject text, fee_ppm integer,
-checkout_token text, return_url text, metadata text, expires_at timestamptz, capture_method text, customer text,
+checkout_token text, return_url text, cancel_url text, metadata text, expires_at timestamptz, capture_method text, customer text,
 adopted boolean
 
 -- columns: payment_state

@@ -26,8 +26,9 @@ from hutong.clock import BEIJING
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.records import Coupon, SandboxOrder, SandboxPayout, SandboxRefund
-from hutong.sandbox.simulator import Simulator, answer_call
+from hutong.sandbox.pages import web_address
+from hutong.sandbox.records import Coupon, OrderState, SandboxOrder, SandboxPayout, SandboxRefund
+from hutong.sandbox.simulator import Simulator, WayBack, answer_call
 from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.authorizations import FollowUp, UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
@@ -90,6 +91,15 @@ class UnionPaySimulator(Simulator):
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
+
+    def way_back(self, order: SandboxOrder) -> WayBack | None:
+        """Return `frontUrl`: what was paid is posted there, signed; what was not is only a way back."""
+        address = web_address(order.content.get("frontUrl"))
+        if address is None:
+            return None
+        if order.state not in (OrderState.PAID, OrderState.AUTHORIZED):
+            return WayBack(address)
+        return WayBack(address, self._sign(self._orders.document(order) | response("00"), self._keys.signer))
 
     def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:
         if any(coupon.prepaid for coupon in coupons):

@@ -141,7 +141,7 @@ async def list_balances(
 
 
 @router.get("/general-ledger", response_model=SubjectLineList, responses=_READ, summary="See the general ledger")
-async def see_general_ledger(use: Use, _operator: Acting, since: Since, until: Until) -> Response:
+async def get_general_ledger(use: Use, _operator: Acting, since: Since, until: Until) -> Response:
     """Return opening, movements and closing of every subject between two closed days, both included."""
     with db.time_limit(_LIMIT_S):
         async with use.database.transaction() as tx:
@@ -155,7 +155,7 @@ async def see_general_ledger(use: Use, _operator: Acting, since: Since, until: U
     responses=_READ,
     summary="See the general ledger by account",
 )
-async def see_general_ledger_by_account(
+async def list_general_ledger_accounts(
     use: Use, _operator: Acting, since: Since, until: Until, limit: Limit = 20, cursor: UuidCursor = None,
     code: Code = None,
 ) -> Response:  # fmt: skip

@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
+DEVELOPMENT_STAMP := $(VENV)/.stamp-development
 
 .PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges database-link docs audit advisories wheel setup lock clean
 
-# With kept data no payments are added, unless PAYMENTS=N asks for some.
-run: setup
+# Installs what runs Hutong, and not what tests it. With kept data no payments are added, unless PAYMENTS=N asks for some.
+run: $(STAMP)
 	$(BIN)/hutong demo --serve $(if $(PAYMENTS),--payments $(PAYMENTS))
 
 test: setup
@@ -78,18 +79,22 @@ wheel: setup
 	$(BIN)/python dependencies/sbom.py
 	$(BIN)/uv build -q --no-build-isolation --wheel -o dist
 
-setup: $(STAMP)
+setup: $(DEVELOPMENT_STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
-	@test -x $(BIN)/python || $(PYTHON) -m venv --without-pip $(VENV)
-	@test -x $(BIN)/uv || $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	@$(BIN)/python -m compileall -q src
+$(STAMP): requirements.lock pyproject.toml dependencies/install.py
+	@$(PYTHON) dependencies/install.py $(VENV)
 	@touch $(STAMP)
 
+$(DEVELOPMENT_STAMP): requirements.lock requirements-dev.lock pyproject.toml dependencies/install.py
+	@$(PYTHON) dependencies/install.py --development $(VENV)
+	@touch $(STAMP) $(DEVELOPMENT_STAMP)
+
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q
+
 lock: setup
-	$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -q -o requirements.lock
+	$(COMPILE) -o requirements.lock
+	$(COMPILE) --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/python dependencies/locked.py
 	@$(MAKE) --no-print-directory setup
 	$(BIN)/python dependencies/sbom.py
 

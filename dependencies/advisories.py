@@ -20,7 +20,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from locked import LOCK, Pinned, pinned
+from locked import Pinned, everything
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
@@ -104,7 +104,7 @@ def accepted(today: date | None) -> set[str]:
 
 def refresh(archive: bytes, source: str) -> None:
     """Write the file anew from an archive of OSV records, which it names."""
-    names = {each.name for each in pinned(LOCK.read_text())}
+    names = {each.name for each in everything()}
     with zipfile.ZipFile(io.BytesIO(archive)) as packed:
         members = [name for name in packed.namelist() if name.endswith(".json")]
         found = [part for name in members for part in reduced(json.loads(packed.read(name)), names)]
@@ -122,7 +122,7 @@ def refresh(archive: bytes, source: str) -> None:
 def check(today: date) -> int:
     """Print what is affected and not accepted. Status 1 if there is any."""
     kept = json.loads(KEPT.read_text())
-    lock = pinned(LOCK.read_text())
+    lock = everything()
     taken = accepted(today)
     found = [(each, advisory) for each, advisory in affected(kept["advisories"], lock) if advisory["id"] not in taken]
     for each, advisory in found:

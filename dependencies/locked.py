@@ -1,4 +1,9 @@
-"""What `requirements.lock` pins: names, versions, and the lines with their hashes."""
+"""What the two locks pin: names, versions, and the lines with their hashes.
+
+`requirements.lock` is what runs Hutong; `requirements-dev.lock` is what tests it besides.
+
+    python dependencies/locked.py          # leaves in the second what is not in the first
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-LOCK = ROOT / "requirements.lock"
+PRODUCT = ROOT / "requirements.lock"
+DEVELOPMENT = ROOT / "requirements-dev.lock"
 
 _PIN = re.compile(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==([^ ;]+)")
 
@@ -30,3 +36,15 @@ def pinned(text: str) -> list[Pinned]:
             raise ValueError(f"not a pinned package: {entry.splitlines()[0]}")
         found.append(Pinned(head[1], head[2], entry))
     return found
+
+
+def everything() -> list[Pinned]:
+    """Every package of both locks, once: what runs Hutong on some systems alone may test it on all."""
+    found = pinned(PRODUCT.read_text()) + pinned(DEVELOPMENT.read_text())
+    return list({(entry.name, entry.version): entry for entry in found}.values())
+
+
+if __name__ == "__main__":
+    product = {entry.lines for entry in pinned(PRODUCT.read_text())}
+    rest = [entry for entry in pinned(DEVELOPMENT.read_text()) if entry.lines not in product]
+    DEVELOPMENT.write_text("".join(f"{entry.lines}\n" for entry in rest))

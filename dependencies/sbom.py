@@ -1,9 +1,9 @@
-"""Write the bill of materials of the wheel: what it needs to run, both extras included.
+"""Write the bill of materials of the wheel: what it needs to run, all extras included.
 
     python dependencies/sbom.py            # writes dependencies/hutong.cdx.json
 
 CycloneDX 1.6 (ECMA-424). Names, versions, licenses and who needs whom are read by `cyclonedx-py` from what is
-installed; the hashes are those of the lock. A wheel carries the file under `.dist-info/sboms` (PEP 770).
+installed; the hashes are those of the locks. A wheel carries the file under `.dist-info/sboms` (PEP 770).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locked import LOCK, ROOT, pinned
+from locked import ROOT, everything
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 BILL = Path(__file__).with_name("hutong.cdx.json")
-EXTRAS = frozenset({"rabbit", "kafka"})
+EXTRAS = frozenset({"rabbit", "kafka", "parquet"})
 
 
 def needed(package: str, extras: frozenset[str]) -> set[str]:
@@ -51,7 +51,7 @@ def bill() -> str:
     made = subprocess.run([*program, *options, "--of", "JSON"], capture_output=True, text=True, check=True)
     document = json.loads(made.stdout)
     names = needed("hutong", EXTRAS)
-    locked = {entry.name: entry for entry in pinned(LOCK.read_text())}
+    locked = {entry.name: entry for entry in everything()}
     components = [each for each in document["components"] if canonicalize_name(each["name"]) in names]
     for component in components:
         entry = locked[canonicalize_name(component["name"])]

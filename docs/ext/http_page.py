@@ -62,7 +62,7 @@ def _lines(api: JSON, anchor: str) -> Iterator[str]:
             by_tag.setdefault(operation["tags"][0], []).append((method.upper(), path, operation))
     yield "## Errors of any operation\n"
     yield "As far as an operation takes a body or writes. What else it answers with stands below it.\n"
-    yield from _error_rows(sorted(GENERAL_CODES))
+    yield from _error_rows(sorted(GENERAL_CODES & api["components"]["examples"].keys()))
     for tag in api["tags"]:
         yield f"## {tag['name']}\n"
         yield tag["description"] + "\n"
@@ -84,9 +84,11 @@ def _lines(api: JSON, anchor: str) -> Iterator[str]:
 def _operation(api: JSON, anchor: str, method: str, path: str, operation: JSON) -> Iterator[str]:
     yield f"### {operation['summary']}\n"
     yield f"```http\n{method} {path} HTTP/1.1\n```\n"
-    for scheme in (name for required in operation.get("security", []) for name in required):
-        key = {"ApiKey": "an API key: `Authorization: Bearer sk_…`", "OperatorKey": "an operator's key: `sk_opr_…`"}
-        yield f"Requires {key[scheme]}. In clients: `{operation['operationId']}`.\n"
+    key = {"ApiKey": "an API key", "OperatorKey": "an operator's key"}
+    for required in operation.get("security", []):
+        for scheme, scopes in required.items():
+            scope = "".join(f" with the scope `{name}`" for name in scopes)
+            yield f"Requires {key[scheme]}{scope}. In clients: `{operation['operationId']}`.\n"
     yield operation.get("description", "") + "\n"
     if operation.get("parameters"):
         yield "| parameter | in | type | |\n|---|---|---|---|"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 from pathlib import Path
@@ -157,13 +158,20 @@ class Settings(BaseSettings):
     def _absolute(cls, folder: Path | str | None) -> Path | str | None:
         return folder.expanduser().absolute() if isinstance(folder, Path) else folder
 
+    @field_validator("events_archive")
+    @classmethod
+    def _can_be_written(cls, folder: Path | None) -> Path | None:
+        if folder is not None and importlib.util.find_spec("duckdb") is None:
+            raise ValueError("needs DuckDB for its Parquet files: pip install 'hutong[parquet]'")
+        return folder
+
     @field_validator(
         "database_url", "api_database_url", "worker_database_url", "console_database_url", "query_database_url"
     )
     @classmethod
     def _is_postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and not url.get_secret_value().startswith(("postgresql://", "postgres://")):
-            raise ValueError("must begin with postgresql://")
+        if url is not None and (fault := _fault_of_address(url.get_secret_value())):
+            raise ValueError(fault)
         return url
 
     @field_validator("broker_url")
@@ -195,6 +203,31 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("must begin with https:// or http://")
         return url.rstrip("/") if url else None
+
+
+_ENCODED = "; in a password, @ is written %40, / %2F, # %23, ? %3F, % %25, a blank %20"
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:[0-9]{1,5})?")
+
+
+def _fault_of_address(url: str) -> str | None:
+    """Return why this is not the address of a PostgreSQL, without showing any of it; None if it is one.
+
+    Clients of the database read an address that is not well-formed in different ways, and print it with the password.
+    """
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres"):
+        return "must begin with postgresql://"
+    if re.search(r"[\s\x00-\x1f\x7f]", url):
+        return f"must not have blanks{_ENCODED}"
+    if re.search(r"%(?![0-9A-Fa-f]{2})", url):
+        return f"has a % without two hexadecimal digits after it{_ENCODED}"
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    user, _, hosts = authority.rpartition("@")
+    if "@" in user or (not user and "@" in rest) or "#" in rest:
+        return f"has a character that must be written in another way{_ENCODED}"
+    if not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        return f"has no valid host and port{_ENCODED}"
+    return None
 
 
 def home_folder(settings: Settings) -> Path:

@@ -19,6 +19,7 @@ class HutongError(Exception):
         retryable: Whether the same request, unchanged, may succeed later.
         param: The input field at fault, as a dotted path, or None.
         detail: One sentence for a person. It never contains a secret or another party's data.
+        is_replayed: Whether it is the first answer under an idempotency key, given again.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -29,6 +30,7 @@ class HutongError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.param = param
+        self.is_replayed = False
 
     @property
     def extensions(self) -> Mapping[str, object]:

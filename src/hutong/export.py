@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import Any, get_type_hints
 from uuid import UUID
 
 import orjson
 
+from hutong.errors import ConfigurationError
 from hutong.foreign_text import escape
 
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
@@ -62,8 +64,7 @@ def to_parquet(kind: type[Any], lines: Iterable[Any], path: Path) -> None:
 
 def parquet_has(path: Path, column: str, value: str) -> bool:
     """Return whether a Parquet file has a row with this text in a column; a file that is gone or lacks it has none."""
-    import duckdb  # costs time and memory that a serving process does not need
-
+    duckdb = _engine()
     with duckdb.connect(config={"threads": 1}) as engine:
         try:
             wanted = duckdb.ColumnExpression(column) == duckdb.ConstantExpression(value)
@@ -72,6 +73,16 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
             return bool(count)
         except (duckdb.IOException, duckdb.BinderException):
             return False
+
+
+def _engine() -> ModuleType:
+    """Load DuckDB, which costs time and memory that a serving process does not need. Errors: ConfigurationError."""
+    try:
+        import duckdb
+    except ImportError as error:
+        remedy = "pip install 'hutong[parquet]', or `make setup` in a clone"
+        raise ConfigurationError(f"Parquet files need DuckDB, which is not installed: {remedy}") from error
+    return duckdb
 
 
 def _harmless(value: object) -> object:
@@ -92,8 +103,7 @@ def write_parquet(lines: Path, columns: Mapping[str, str], target: Path) -> int:
     Returns:
         The number of rows read back from the new file.
     """
-    import duckdb  # costs time and memory that a serving process does not need
-
+    duckdb = _engine()
     with duckdb.connect(config={"threads": 1}) as engine:
         rows = engine.read_json(
             str(lines), format="newline_delimited", columns=dict(columns), maximum_object_size=_LONGEST_LINE

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+REPLAYED: Mapping[str, str] = {"Idempotent-Replayed": "true"}
+"""The header of an answer that was given before, under the same idempotency key."""
 
 
 def problem_response(

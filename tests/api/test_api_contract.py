@@ -67,7 +67,9 @@ async def test_the_states_of_payments_are_named_in_the_list_filter(document: Any
         "requires_payment", "processing", "requires_capture", "succeeded", "closed"
     ]  # fmt: skip
     assert {"$ref": "#/components/schemas/PaymentStatus"} in parameters["status"]["schema"]["anyOf"]
-    assert set(parameters) == {"limit", "cursor", "status", "merchant_order_no"}
+    assert set(parameters) == {
+        "limit", "cursor", "status", "merchant_order_no", "from", "to", "metadata", "expand"
+    }  # fmt: skip
     assert all(p.get("description") for p in parameters.values())
 
 

@@ -57,7 +57,7 @@ async def test_a_wrong_parameter_is_named(platform_api: PlatformApi, shop: Shop,
     assert (answer.status, answer.json["param"]) == (422, param)
 
 
-async def test_an_unknown_method_is_told_those_that_exist(platform_api: PlatformApi, shop: Shop) -> None:
+async def test_an_unknown_method_is_answered_with_those_that_exist(platform_api: PlatformApi, shop: Shop) -> None:
     order = platform_api.order(method="paypal")
     refused = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
     assert (refused.status, refused.json["code"], refused.json["param"]) == (422, "method_unknown", "method")

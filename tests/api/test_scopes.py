@@ -54,7 +54,9 @@ async def test_a_key_opens_the_operations_of_its_scope_and_no_other(platform_api
     for scope in Scope:
         holder = await key(platform_api, shop, KeyLimits(frozenset({scope})))
         for (method, path), needed in SCOPES.items():
-            target = path.format(payment_id=payment_id, refund_id="x", dispute_id="x", endpoint_id="x", id="x")
+            target = path.format(
+                payment_id=payment_id, refund_id="x", dispute_id="x", endpoint_id="x", customer_id="x", event_id="x"
+            )
             body = {"nothing": "known"} if (method, path) in with_body else None
             answer = await platform_api.call(method, target, shop=holder, json=body)
             if scope is needed:

@@ -63,7 +63,7 @@ async def test_a_declined_payment_offers_another_attempt(
     page = await open_page(cashier_url + link.page())
     await start_paying(page)
     checkout.decline(link, "")
-    await expect(page.get_by_role("alert")).to_contain_text("The payment did not go through")
+    await expect(page.get_by_role("alert")).to_contain_text("The payment was declined")
     checkout.decline(link, "The balance is too low <b>")
     await expect(page.get_by_role("alert")).to_contain_text("The balance is too low <b>")
     await page.get_by_role("radio", name="Alipay").check()
@@ -79,7 +79,7 @@ async def test_countdown_runs_and_ends_in_closed(checkout: MemoryCheckout, cashi
     await expect(page.get_by_role("button", name="Pay")).to_be_visible()
     before = await page.get_by_role("timer").inner_text()
     await expect(page.get_by_role("timer")).not_to_have_text(before)
-    await expect(page.get_by_role("heading", name="This payment is closed")).to_be_visible()
+    await expect(page.get_by_role("heading", name="The time to pay is over")).to_be_visible()
     await expect(page.get_by_role("button")).to_have_count(0)
 
 
@@ -143,7 +143,7 @@ async def test_whole_way_works_by_keyboard(checkout: MemoryCheckout, cashier_url
     page = await open_page(cashier_url + checkout.create().page())
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to payment")).to_be_focused()
-    for _ in range(3):
+    for _ in range(4):
         await page.keyboard.press("Tab")
     await expect(page.get_by_role("radio", name="WeChat Pay")).to_be_focused()
     await page.keyboard.press("ArrowDown")

@@ -7,11 +7,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from locked import LOCK, pinned
+from locked import everything
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[2]
-PINNED = [(each.name, each.version) for each in pinned(LOCK.read_text()) if " ;" not in each.lines.splitlines()[0]]
+PINNED = [(each.name, each.version) for each in everything() if " ;" not in each.lines.splitlines()[0]]
 
 
 @pytest.mark.parametrize(("package", "version"), PINNED, ids=lambda value: value)

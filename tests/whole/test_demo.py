@@ -69,12 +69,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def processes_of(folder: Path) -> list[str]:
-    """The living processes that were told of a folder, or work in it."""
+    """The living processes that know a folder from a setting, or work in it."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            told = any(value.startswith(str(folder)) for value in process.environ().values())
-            if (told or process.cwd().startswith(str(folder))) and process.status() != psutil.STATUS_ZOMBIE:
+            is_set = any(value.startswith(str(folder)) for value in process.environ().values())
+            if (is_set or process.cwd().startswith(str(folder))) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(" ".join(process.cmdline()))
     return found
 
@@ -110,9 +110,9 @@ def run_again(environment: dict[str, str], *arguments: str) -> subprocess.Comple
 
 @contextmanager
 def make_run(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    """`make run` without its set-up; whatever the test leaves of it is killed."""
+    """`make run` as it is after the set-up; whatever the test leaves of it is killed."""
     make = subprocess.Popen(
-        ["make", "--assume-old=setup", "-s", "-C", ROOT, "run"],
+        ["make", "--assume-old=.venv/.stamp", "-s", "-C", ROOT, "run"],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True,
     )  # fmt: skip
     try:
@@ -140,7 +140,7 @@ def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
             if line.startswith("Serving"):
                 break
         assert count_payments(url) == before + 1, printed  # the one to look at
-        addresses = [word for line in printed for word in line.split() if word.startswith("http://")]
+        addresses = [part for line in printed for part in line.split() if part.startswith("http://")]
         assert len(addresses) == 4, printed
         assert cashier_on_start_page(addresses[0]) == addresses[2]
         for address in addresses[:3]:
@@ -151,7 +151,7 @@ def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
         again = run_again(environment | ports, "demo", "--serve")
         assert again.returncode == 0, again.stderr
         assert "runs already in this data folder" in again.stdout
-        assert [word for word in again.stdout.split() if word.startswith("http://")] == addresses
+        assert [part for part in again.stdout.split() if part.startswith("http://")] == addresses
         assert "Serving" not in again.stdout
         assert count_payments(url) == before + 1
 
@@ -190,9 +190,14 @@ def test_commands_that_are_ended_while_they_start_a_platform_leave_nothing_behin
     for arguments in (["demo", "--serve"], ["drill", "routing"], ["bench", "payments"]):
         folder = short_folder / arguments[0]
         folder.mkdir(mode=0o711)
-        told = {"HUTONG_HOME": f"{folder}/home", "TMPDIR": str(folder), "HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+        settings = {
+            "HUTONG_HOME": f"{folder}/home",
+            "TMPDIR": str(folder),
+            "HUTONG_PORT": "0",
+            "HUTONG_SANDBOX_PORT": "0",
+        }
         command = [sys.executable, "-c", AS_IN_A_TERMINAL, *arguments]
-        running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment | told))
+        running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment | settings))
     time.sleep(pause_s)
     for process in running:
         process.send_signal(number)

@@ -21,6 +21,7 @@ from hutong.api.error_codes import ERROR_CODES
 from hutong.api.examples import add_examples
 from hutong.api.problems import OWN_CODES, Problem
 from hutong.api.schemas.event import EVENT_TYPES, WEBHOOK_HEADERS
+from hutong.api.scopes import SCOPES
 from hutong.errors import InvariantBroken
 from hutong.http_responses import PROBLEM_MEDIA_TYPE
 
@@ -73,12 +74,11 @@ _ANY = {
 _WITH_REQUIRED = {422: "missing_parameter"}
 _WITH_BODY = {400: "invalid_json", 413: "body_too_large", 415: "unsupported_media_type", **_WITH_REQUIRED}
 _WRITES = {403: "foreign_origin", 503: "credentials_unreadable outcome_unknown"}
-_DECLARED = {403: "not_permitted", 404: "not_found"}
-"""What an operation may answer with by its form, and by the statuses that it declares."""
-
+_OF_MERCHANTS = {401: "api_key_expired", 403: "merchant_disabled scope_missing"}
 GENERAL_CODES = frozenset(
-    code for part in (_ANY, _WITH_BODY, _WRITES) for codes in part.values() for code in codes.split()
+    code for part in (_ANY, _WITH_BODY, _WRITES, _OF_MERCHANTS) for codes in part.values() for code in codes.split()
 )
+"""Codes that an operation may answer with by its form alone: as far as it takes a body or writes, whatever it does."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,10 @@ class Description:
         )
         for route in self.routes:
             for method in route.methods or () if route.include_in_schema else ():
-                document["paths"][route.path][method.lower()]["operationId"] = route.name
+                operation = document["paths"][route.path][method.lower()]
+                operation["operationId"] = route.name
+                if (method, route.path) in SCOPES:
+                    operation["security"] = [{"ApiKey": [SCOPES[method, route.path]]}]
         schemas = document["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)  # such requests get a problem document
@@ -171,9 +174,12 @@ def _add_general(method: str, operation: Json, codes: dict[int, set[str]]) -> No
     has_body, writes = "requestBody" in operation, method != "get"
     required = any(one["in"] == "query" and one.get("required") for one in operation.get("parameters", ()))
     parts = [_ANY, *[_WITH_BODY] * has_body, *[_WITH_REQUIRED] * required, *[_WRITES] * writes]
-    parts += [{status: code for status, code in _DECLARED.items() if status in codes}]
-    if codes.get(HTTPStatus.CONFLICT) == set():
-        parts.append({int(HTTPStatus.CONFLICT): "conflict"})
+    of_merchants = any("ApiKey" in each for each in operation["security"])
+    parts += [_OF_MERCHANTS] * of_merchants
+    # By the statuses that its route declares.
+    parts += [{403: "not_permitted"}] * (403 in codes and not of_merchants)
+    parts += [{404: "not_found"}] * (404 in codes)
+    parts += [{409: "conflict"}] * (codes.get(409) == set())
     for part in parts:
         for status, named in part.items():
             codes.setdefault(status, set()).update(named.split())

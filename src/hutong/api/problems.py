@@ -15,8 +15,8 @@ from starlette.responses import Response
 
 from hutong import errors
 from hutong.api.error_codes import ERROR_CODES
-from hutong.api.schemas.open_names import ErrorCode
-from hutong.http_responses import PROBLEM_MEDIA_TYPE, problem_response
+from hutong.api.schemas.open_names import ErrorCode, PaymentMethod, Wallet
+from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
 from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
@@ -31,8 +31,8 @@ _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_lar
 class RunningOrder(BaseModel):
     """An order that can still be paid, for which another method has to wait."""
 
-    method: str | None = Field(description="The method of its attempt.")
-    wallet: str | None = Field(description="The brand by which payers know that method.")
+    method: PaymentMethod | None = Field(description="The method of its attempt.")
+    wallet: Wallet | None = Field(description="The brand by which payers know that method.")
     wait_s: int | None = Field(description="In how many seconds it ends at the latest; null if that is unknown.")
 
 
@@ -62,7 +62,7 @@ class Problem(BaseModel):
     code: ErrorCode
     param: str | None = Field(description="The field, header or parameter at fault.")
     request_id: str = Field(description="Quote this id in questions about the request.")
-    methods: list[str] | None = Field(
+    methods: list[PaymentMethod] | None = Field(
         default=None, description="With `method_unknown` alone: the payment methods that exist."
     )
     running: RunningOrder | None = Field(
@@ -76,7 +76,7 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
         _log.critical("invariant_broken", reason=error.detail)
         return problem_response(request, 500, error.code, "an accounting check failed; an operator has been alerted")
     retry_after_s = error.retry_after_s if isinstance(error, (errors.Unavailable, errors.OutcomeUnknown)) else None
-    return problem_response(
+    answer = problem_response(
         request,
         error.http_status,
         error.code,
@@ -85,6 +85,9 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
         retry_after_s=retry_after_s,
         extensions=error.extensions,
     )
+    if error.is_replayed:
+        answer.headers.update(REPLAYED)
+    return answer
 
 
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:
@@ -161,6 +164,13 @@ def responses(*statuses: int, codes: str = "") -> dict[int | str, dict[str, Any]
         }
         for status in sorted({*statuses, *own})
     }
+
+
+def replayed(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI entries of answers that may be repeated under an idempotency key."""
+    text = "`true` if this is the first answer under your `Idempotency-Key`, given again."
+    header = {"description": text, "schema": {"type": "string", "enum": ["true"]}}
+    return {status: {"headers": dict.fromkeys(REPLAYED, header)} for status in statuses}
 
 
 OWN_CODES = "x-codes"

@@ -14,6 +14,8 @@ _OPERATIONS = {
         GET /v1/payments/{payment_id}/items
         GET /v1/payments/{payment_id}/refunds
         GET /v1/payments/{payment_id}/timeline
+        GET /v1/customers/{customer_id}
+        GET /v1/refunds
         GET /v1/refunds/{refund_id}
         GET /v1/disputes
         GET /v1/disputes/{dispute_id}
@@ -24,6 +26,7 @@ _OPERATIONS = {
     """,
     Scope.PAYMENTS_WRITE: """
         POST /v1/payments
+        PATCH /v1/payments/{payment_id}
         POST /v1/payments/{payment_id}/attempts
         POST /v1/payments/{payment_id}/cancel
         POST /v1/payments/{payment_id}/capture
@@ -40,14 +43,23 @@ _OPERATIONS = {
     """,
     Scope.WEBHOOKS_READ: """
         GET /v1/webhook-endpoints
+        GET /v1/webhook-endpoints/{endpoint_id}
         GET /v1/webhook-endpoints/{endpoint_id}/deliveries
     """,
     Scope.WEBHOOKS_WRITE: """
         POST /v1/webhook-endpoints
+        PATCH /v1/webhook-endpoints/{endpoint_id}
         DELETE /v1/webhook-endpoints/{endpoint_id}
         POST /v1/webhook-endpoints/{endpoint_id}/enable
         POST /v1/webhook-endpoints/{endpoint_id}/replay
         POST /v1/webhook-endpoints/{endpoint_id}/rotate
+    """,
+    Scope.EVENTS_READ: """
+        GET /v1/events
+        GET /v1/events/{event_id}
+    """,
+    Scope.BALANCE_READ: """
+        GET /v1/balance
     """,
 }
 

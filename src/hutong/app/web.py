@@ -68,7 +68,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
         )
         logos = cashier.create_logo_router(services.directory)
         start_page = api.create_start_page(sandbox_url=sandbox_url, find_cashier=partial(find_cashier, settings))
-        return [logos, cashier.create_router(checkout, services.clock), start_page]
+        return [logos, cashier.create_router(checkout, services.clock, sandbox=settings.sandbox), start_page]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -7,11 +7,22 @@ from collections.abc import Callable
 from urllib.parse import urlencode
 from uuid import UUID
 
-from hutong import db, merchants, payments
+from hutong import db, ids, merchants, payments
 from hutong.cashier.model import CheckoutStatus, CheckoutView
 from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock
 from hutong.errors import NotFound
+
+_DECLINES = frozenset(
+    {
+        "bank_error", "card_declined", "card_expired", "card_invalid", "failed", "insufficient_funds", "limit_exceeded",
+        "payer_not_permitted", "risk_refused", "wrong_password",
+    }
+)  # fmt: skip
+"""Our codes of the refusals of a payer's bank or wallet; the others are faults of the order or of the channel."""
+
+
+_REPORTS_KEPT = 10_000
 
 
 class PaymentCheckout:
@@ -38,6 +49,7 @@ class PaymentCheckout:
         self._clock = clock
         self._payer_text = payer_text
         self._sandbox_url = sandbox_url
+        self._without_method: set[UUID] = set()
 
     async def view(self, payment_id: UUID, token: str, *, device: Device) -> CheckoutView:
         """Return the view of a payment as last committed."""
@@ -66,20 +78,24 @@ class PaymentCheckout:
         merchant = await self._directory.merchant(payment.merchant_id)
         last = payment.attempts[-1] if payment.attempts else None
         running = last if last is not None and last.is_open and payment.is_open else None
+        counted = payment.counted_attempt or payment.authorized_attempt
         action = None
         if running is not None and running.action_kind is not None and payment.close_requested_at is None:
             action = PayerAction(ActionKind(running.action_kind), running.action_content or "")
-        failure = None
+        failure, declined = None, False
         if last is not None and last.state is payments.AttemptState.FAILED:
-            failure = self._payer_text(last) or {}
+            failure, declined = self._payer_text(last) or {}, last.code in _DECLINES
         offered = await self._lifecycle.route_selector.in_cashier(payment, device, preferred=merchant.methods)
+        status = _status(payment, last)
+        if status is CheckoutStatus.REQUIRES_PAYMENT and not (offered.names or offered.in_browser):
+            await self._report_no_method(payment)
         return CheckoutView(
             payment_id=payment.payment_id,
             merchant_name=merchant.name,
             subject=payment.subject,
             amount_minor=payment.amount_minor,
             currency=payment.currency,
-            status=_status(payment, last),
+            status=status,
             expires_at=payment.expires_at,
             methods=offered.names,
             wallets=offered.wallets,
@@ -89,14 +105,36 @@ class PaymentCheckout:
             action=action,
             action_expires_at=running.expires_at if running else None,
             failure=failure,
-            return_url=payment.return_url,
+            declined=declined,
+            merchant_order_no=payment.merchant_order_no,
+            return_url=_hinted(payment.return_url, payment),
+            cancel_url=_hinted(payment.cancel_url or payment.return_url, payment),
+            finished_at=payment.closed_at or payment.authorized_at or payment.succeeded_at,
+            finished_method=None if counted is None else counted.method,
+            close_reason=payment.close_reason,
+            logo=merchant.logo,
+            color=merchant.color,
             sandbox_payer_url=self._payer_url(action),
         )
+
+    async def _report_no_method(self, payment: payments.Payment) -> None:
+        """Notify the merchant, who alone can help this payer; asked once here, though a page asks every second."""
+        if payment.payment_id in self._without_method or self._clock.now() >= payment.expires_at:
+            return
+        if len(self._without_method) >= _REPORTS_KEPT:
+            self._without_method.clear()
+        await self._lifecycle.report_no_method(payment.payment_id)
+        self._without_method.add(payment.payment_id)
 
     def _payer_url(self, action: PayerAction | None) -> str | None:
         if self._sandbox_url is None or action is None or action.kind is not ActionKind.QR_CODE:
             return None
         return f"{self._sandbox_url}/payer?{urlencode({'code_url': action.content})}"
+
+
+def _hinted(url: str | None, payment: payments.Payment) -> str | None:
+    """Add what a page of the merchant may show to its address: it is no proof of a payment."""
+    return url and merchants.return_address(url, ids.encode("pay", payment.payment_id), payment.status.value)
 
 
 def _status(payment: payments.Payment, last: payments.Attempt | None) -> CheckoutStatus:

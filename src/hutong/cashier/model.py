@@ -35,7 +35,14 @@ class CheckoutView:
         action_expires_at: Until when the action works.
         failure: Why the last attempt failed: our own text for the payer by language, "en" and "zh", possibly none;
             None if it did not fail. The channel's message is for the merchant.
-        return_url: The merchant's address for the payer to return to. Shown as a link only if it is http or https.
+        declined: Whether it failed because the payer's bank or wallet refused.
+        return_url: The merchant's address for the payer to return to after paying. Shown as a link only if it is http
+            or https, like each address here.
+        cancel_url: The merchant's address for a payer who goes back without having paid.
+        finished_at, finished_method: When the payment succeeded or was closed, and by which method it was paid.
+        close_reason: Why it was closed: "merchant", "expired" or "operator".
+        logo: The hash of the merchant's logo, under which it is served; None without one.
+        color: The merchant's color as "#rrggbb"; None takes the page's own.
         sandbox_payer_url: In the sandbox, where a developer plays the payer; None otherwise.
         server_time: The instant at which this view was true.
     """
@@ -55,7 +62,15 @@ class CheckoutView:
     wallets: Mapping[str, str] = field(default_factory=dict)
     open_in_browser: bool = False
     failure: Mapping[str, str] | None = None
+    declined: bool = False
+    merchant_order_no: str = ""
     return_url: str | None = None
+    cancel_url: str | None = None
+    finished_at: datetime | None = None
+    finished_method: str | None = None
+    close_reason: str | None = None
+    logo: str | None = None
+    color: str | None = None
     sandbox_payer_url: str | None = None
 
 

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hutong import ids
-from hutong.cashier import assets, page, translations
+from hutong.cashier import assets, page, theme, translations
 from hutong.cashier.model import Checkout, CheckoutView
 from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
@@ -32,35 +32,38 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
 _METHOD = re.compile(r"[a-z0-9_]{1,64}")
 
 
-def create_router(checkout: Checkout, clock: Clock) -> APIRouter:
+def create_router(checkout: Checkout, clock: Clock, *, sandbox: bool = False) -> APIRouter:
     """Build the cashier's routes, all under /pay and none in the API's description.
 
     Args:
         checkout: The life cycle behind the page.
         clock: Paces the requests of each link; the page's own time is the view's `server_time`.
+        sandbox: Whether every page says that no real money moves.
     """
-    limit = RateLimit(clock)
+    limit, page_of = RateLimit(clock), partial(guarded, sandbox=sandbox)
     all_methods = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
     return APIRouter(
         routes=[
-            Route("/pay/static/{name}", guarded(_static), methods=["GET"]),
-            Route("/pay/{payment_id}", guarded(partial(_page, checkout)), methods=["GET"]),
-            Route("/pay/{payment_id}", guarded(_come_back), methods=["POST"]),
-            Route("/pay/{payment_id}/status", guarded(partial(_status, checkout, limit)), methods=["GET"]),
-            Route("/pay/{payment_id}/attempts", guarded(partial(_attempts, checkout, limit)), methods=["POST"]),
-            Route("/pay/{rest:path}", guarded(_not_found), methods=all_methods),
+            Route("/pay/static/{name}", page_of(_static), methods=["GET"]),
+            Route("/pay/themes/{name}", page_of(_theme), methods=["GET"]),
+            Route("/pay/{payment_id}", page_of(partial(_page, checkout, sandbox)), methods=["GET"]),
+            Route("/pay/{payment_id}", page_of(_come_back), methods=["POST"]),
+            Route("/pay/{payment_id}/status", page_of(partial(_status, checkout, limit)), methods=["GET"]),
+            Route("/pay/{payment_id}/attempts", page_of(partial(_attempts, checkout, limit)), methods=["POST"]),
+            Route("/pay/{rest:path}", page_of(_not_found), methods=all_methods),
         ],
         include_in_schema=False,
     )
 
 
-async def _page(checkout: Checkout, request: Request) -> Response:
+async def _page(checkout: Checkout, sandbox: bool, request: Request) -> Response:
     """Answer with the whole page, which is complete before its script runs and without it."""
     refuse_doubled(name for name, _ in request.query_params.multi_items())
     token = _token(request.query_params.get("token"))
     view = await checkout.view(_payment_id(request), token, device=_device(request))
     texts = translations.of_request(request)
-    html = page.render(view, token, texts, changing=request.query_params.get("change") == "1")
+    changing = request.query_params.get("change") == "1"
+    html = page.render(view, token, texts, changing=changing, sandbox=sandbox)
     headers = {"content-language": texts.tag, "content-security-policy": page.policy(view)}
     return HTMLResponse(html, headers=headers)
 
@@ -110,6 +113,14 @@ async def _static(request: Request) -> Response:
     if asset is None:
         raise NotFound("no file has this address")
     return Response(asset.body, media_type=asset.media_type, headers={"cache-control": IMMUTABLE})
+
+
+async def _theme(request: Request) -> Response:
+    """Answer with the style of a merchant's color, which its address alone determines."""
+    found = theme.by_url(request.url.path)
+    if found is None:
+        raise NotFound("no file has this address")
+    return Response(found.body, media_type=found.media_type, headers={"cache-control": IMMUTABLE})
 
 
 async def _not_found(_request: Request) -> Response:

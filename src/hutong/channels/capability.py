@@ -28,6 +28,8 @@ class PaymentMethod:
             itself.
         requires: The values that `PayRequest.payer` must hold.
         closable: Whether an unpaid order can be closed at the channel, so that another method may be offered.
+        decided_within: How long a payment by the code that the payer shows may stay undecided before its order is
+            reversed; less than a minute. None where an order waits for its payer until it expires.
         manual_capture: Whether `PayRequest.capture=False` is possible.
         currencies: Where it takes fewer than the channel; empty where it takes all of them.
         wallet: The brand by which payers know it, such as "wechat"; empty where it is the first part of its name.
@@ -40,6 +42,7 @@ class PaymentMethod:
     action: ActionKind | None
     requires: frozenset[str] = frozenset()
     closable: bool = True
+    decided_within: timedelta | None = None
     manual_capture: bool = False
     currencies: frozenset[str] = frozenset()
     wallet: str = ""

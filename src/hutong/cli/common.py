@@ -75,6 +75,25 @@ class HutongGroup(TyperGroup):
             else:
                 print_problem(f"hutong: system_error: {error}")
             sys.exit(1)
+        except Exception as error:
+            if (reason := _reason_of_database(error)) is None:
+                raise
+            print_problem(f"hutong: database_error: {reason}")
+            sys.exit(1)
+
+
+def _reason_of_database(error: Exception) -> str | None:
+    """Return the reason that the database, or a client of it, gives in an error; None if the error is another one.
+
+    Addresses stay out: a client repeats one that it cannot read, and the password in it.
+    """
+    if type(error).__module__.partition(".")[0] not in ("asyncpg", "psycopg"):
+        return None
+    state = getattr(error, "sqlstate", None)
+    lines = str(error).splitlines()
+    if state is None and "://" in str(error):
+        return f"the address of the database cannot be used ({type(error).__name__})"
+    return f"{lines[0] if lines else 'no reason'} ({type(error).__name__}{f', {state}' if state else ''})"
 
 
 def _is_text(argument: str) -> bool:

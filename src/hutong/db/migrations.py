@@ -13,19 +13,27 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 from hutong.db.link import CLIENT_OPTIONS
-from hutong.db.pool import ADOPT, CONNECT_LIMIT_S, MINIMUM_VERSION
+from hutong.db.pool import ADOPT, CONNECT_LIMIT_S, MINIMUM_VERSION, check_encoding
 from hutong.db.roles import role_statements
 from hutong.errors import ConfigurationError, Unavailable
 from hutong.telemetry import get_logger
+
+if TYPE_CHECKING:
+    import psycopg
 
 _log = get_logger(__name__)
 _LOCK = 0x4875746F6E67  # "Hutong"
 _WRITE_LOCK = _LOCK + 1
 _READING = threading.Lock()
+_MISSING_RIGHTS = """
+    SELECT 'the database' WHERE NOT has_database_privilege(current_database(), 'CREATE')
+    UNION ALL SELECT 'the schema ' || current_schema()
+        WHERE to_regclass('yoyo_lock') IS NULL AND NOT has_schema_privilege(current_schema(), 'CREATE')
+"""
 
 RENAMED = {
     # The numbers were not unique in the package.
@@ -56,7 +64,8 @@ def migrate(dsn: str, *, packages: Collection[str] | None = None) -> list[str]:
         The names of the migrations that this call applied, in order.
 
     Errors:
-        ConfigurationError: the user of the URL lacks a right, or the server is too old; the message has the remedy.
+        ConfigurationError: the user of the URL lacks a right, the server is too old, or the database is not in UTF-8;
+            the message has the remedy.
         Unavailable: the server does not answer.
     """
     with _locked_backend(dsn) as backend:
@@ -151,10 +160,9 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
     except psycopg.OperationalError as error:
         raise Unavailable(f"the database cannot be reached: {error}") from error
     with connection:
-        if connection.info.server_version < MINIMUM_VERSION * 10_000:
-            detail = f"the database must be PostgreSQL {MINIMUM_VERSION} or later"
-            raise ConfigurationError(detail, param="HUTONG_DATABASE_URL")
+        _check_server(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
+        _check_rights(connection)
         backend = yoyo.get_backend(urlunsplit(urlsplit(dsn)._replace(scheme="postgresql+psycopg")))
         try:
             # On this connection too: the server may still finish the last command of one that was killed.
@@ -162,12 +170,29 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
             backend.break_lock()
             yield backend
         except psycopg.errors.InsufficientPrivilege as error:
-            user = connection.info.user
-            roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
-            raise ConfigurationError(
-                f"the database user {user} lacks a right: {error}. Have an administrator run: "
-                f'{role_statements(user, roles)} ALTER DATABASE "{connection.info.dbname}" OWNER TO "{user}";',
-                param="HUTONG_DATABASE_URL",
-            ) from error
+            raise _missing_right(connection, str(error)) from error
         finally:
             backend.connection.close()
+
+
+def _check_server(connection: psycopg.Connection[Any]) -> None:
+    if connection.info.server_version < MINIMUM_VERSION * 10_000:
+        detail = f"the database must be PostgreSQL {MINIMUM_VERSION} or later"
+        raise ConfigurationError(detail, param="HUTONG_DATABASE_URL")
+    check_encoding(connection.info.parameter_status("server_encoding"))
+
+
+def _check_rights(connection: psycopg.Connection[Any]) -> None:
+    """Refuse a user that can make neither yoyo's tables nor ours; yoyo itself hides the server's refusal."""
+    for (missing,) in connection.execute(_MISSING_RIGHTS).fetchall():
+        raise _missing_right(connection, f"CREATE on {missing}")
+
+
+def _missing_right(connection: psycopg.Connection[Any], right: str) -> ConfigurationError:
+    user = connection.info.user
+    roles = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+    return ConfigurationError(
+        f"the database user {user} lacks a right: {right}. Have an administrator run: "
+        f'{role_statements(user, roles)} ALTER DATABASE "{connection.info.dbname}" OWNER TO "{user}";',
+        param="HUTONG_DATABASE_URL",
+    )

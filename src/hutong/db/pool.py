@@ -158,8 +158,8 @@ class Database:
             Adopts the cluster if the database was restored into another one.
 
         Errors:
-            ConfigurationError: the server is older than PostgreSQL 15, or fsync, full_page_writes or synchronous_commit
-                is off.
+            ConfigurationError: the server is older than PostgreSQL 15, the database is not in UTF-8, or fsync,
+                full_page_writes or synchronous_commit is off.
             Unavailable: the server does not answer.
         """
         settings = {
@@ -333,10 +333,23 @@ async def _prepare(connection: Tx) -> None:
         _log.warning("cluster_adopted", epoch=epoch)
 
 
+def check_encoding(encoding: str | None) -> None:
+    """Refuse a database whose texts are not in UTF-8.
+
+    Errors:
+        ConfigurationError.
+    """
+    if encoding != "UTF8":
+        detail = f"the database is in {encoding} and must be in UTF8, which is chosen when it is made"
+        remedy = "CREATE DATABASE hutong ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0"
+        raise ConfigurationError(f"{detail}: {remedy}", param="HUTONG_DATABASE_URL")
+
+
 async def _refuse_unsafe(connection: Tx) -> None:
     if connection.get_server_version().major < MINIMUM_VERSION:
         detail = f"the database must be PostgreSQL {MINIMUM_VERSION} or later"
         raise ConfigurationError(detail, param="HUTONG_DATABASE_URL")
+    check_encoding(getattr(connection.get_settings(), "server_encoding", None))
     query = "SELECT name, current_setting(name) AS value FROM unnest($1::text[]) AS name"
     for name, value in await connection.fetch(query, _MUST_BE_ON):
         if value == "off":

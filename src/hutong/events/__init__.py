@@ -6,6 +6,9 @@ an object's events in order; outside the sandbox nothing is sent to an address t
 number in its stream, 1, 2, 3, … without a gap, and is published to the broker at least once.
 """
 
+from hutong.events import history
+
+# isort: split
 from hutong.events.archive import RetentionResult, apply_retention, find_event
 from hutong.events.model import DeliveryAttemptState, Event, RecordedEvent, Scheme
 from hutong.events.outbox import object_versions, record
@@ -20,6 +23,8 @@ from hutong.events.webhooks.client import webhook_body
 from hutong.events.webhooks.due import make_all_due
 from hutong.events.webhooks.endpoint_health import ENDPOINT_DISABLED
 from hutong.events.webhooks.endpoints import (
+    EndpointChange,
+    change_endpoint,
     create_endpoint,
     disable_endpoint,
     enable_endpoint,
@@ -38,6 +43,7 @@ __all__ = [
     "SEQUENCE_EVERY_S",
     "Connect",
     "DeliveryAttemptState",
+    "EndpointChange",
     "Event",
     "RecordedEvent",
     "Relay",
@@ -48,6 +54,7 @@ __all__ = [
     "Stream",
     "WebhookWorker",
     "apply_retention",
+    "change_endpoint",
     "connector",
     "create_endpoint",
     "delivery_attempt_document",
@@ -56,6 +63,7 @@ __all__ = [
     "endpoint_document",
     "find_endpoint",
     "find_event",
+    "history",
     "list_delivery_attempts",
     "list_endpoints",
     "list_streams",

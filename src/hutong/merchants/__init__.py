@@ -16,6 +16,7 @@ from hutong.merchants.merchants import (
     update_merchant,
 )
 from hutong.merchants.model import ApiKey, KeyLimits, Merchant, NewMerchant, RegisteredKey, Scope, Switching
+from hutong.merchants.return_address import channel_return_address, return_address
 
 __all__ = [
     "ApiKey",
@@ -26,12 +27,14 @@ __all__ = [
     "RegisteredKey",
     "Scope",
     "Switching",
+    "channel_return_address",
     "check_return_url",
     "create_api_key",
     "create_merchant",
     "find_merchants",
     "list_api_keys",
     "list_merchants",
+    "return_address",
     "revoke_api_key",
     "set_logo",
     "update_merchant",

@@ -33,7 +33,7 @@ from hutong.payments.model import (
 from hutong.payments.refunds.create import refund_surplus
 from hutong.payments.statements import sql
 from hutong.payments.store import items_of, lock_attempts, save, save_attempts, write_timeline
-from hutong.payments.switching import CHANNEL_CLOCK_SLACK
+from hutong.payments.switching import CHANNEL_CLOCK_SLACK, is_by_code
 from hutong.payments.timeline import TimelineEntry
 
 _FINAL = {
@@ -332,11 +332,17 @@ def settle_status(payment: Payment, now: datetime) -> list[PaymentEvent]:
 
 
 def _next_query_at(payment: Payment, attempt: Attempt, now: datetime, policy: PollingPolicy) -> datetime:
-    """Return when to query next. A payer with nothing to scan yet must not wait for the slow end of the cadence."""
+    """Return when to query next. A payer with nothing to scan yet must not wait for the slow end of the cadence.
+
+    At a till everybody waits: there the channel is queried all the time, and at the end of the order's life.
+    """
     waits_for_merchant = attempt.state is AttemptState.AUTHORIZED and not payment.is_capturing
     if waits_for_merchant and not payment.wants_end(attempt):
         return now + policy.cadence[-1]
     pause = policy.pause(attempt.queries)
+    if is_by_code(attempt) and now - attempt.created_at < WITHOUT_ACTION_FOR:
+        after = now + min(pause, policy.cadence[0])
+        return attempt.expires_at if attempt.expires_at and now < attempt.expires_at < after else after
     if payment.wants_end(attempt):
         # As soon as "no such order" proves that there is none, and as soon as the order has expired.
         proofs = [attempt.created_at + policy.not_found_grace]

@@ -82,6 +82,7 @@ class Payments:
         refunds: The life cycle of refunds.
         disputes, responses: The life cycle of disputes, and what merchants answer.
         start: Starts an attempt, as `AttemptStarts.start`.
+        report_no_method: Records once for each payment that its payer was offered no method, and notifies the merchant.
         find: Returns one payment, as last committed; read together with what other callers ask for.
         notifications: Takes channels' notifications; `notify` and `match_exceptions` are its `take` and `match_known`.
     """
@@ -131,6 +132,7 @@ class Payments:
         self._finds: db.Coalescer[UUID, Payment | None]
         self._finds = db.Coalescer(partial(find_each, database), name="find", queue_limit=limit)
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
+        self.report_no_method: Callable[[UUID], Awaitable[None]] = transactions.no_method
         resolve, recording = self._attempts.resolve, transactions.disputes
         self.disputes = Disputes(database, accounts, recording, clock=clock, resolve_attempt=resolve)
         self.responses = DisputeResponses(database, accounts, self.disputes, recording, clock=clock, vault=vault)

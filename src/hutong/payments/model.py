@@ -72,7 +72,6 @@ IN_DOUBT = frozenset({_A.CREATED, _A.UNKNOWN})
 QUERY_CADENCE = tuple(timedelta(seconds=s) for s in (5, 10, 30, 60, 120, 300, 600, 1800, 3600))
 WITHOUT_ACTION_MAX = timedelta(seconds=10)
 """The longest pause between queries in the first minutes of a payer who has been given nothing to do."""
-
 WITHOUT_ACTION_FOR = timedelta(minutes=10)
 
 
@@ -310,6 +309,7 @@ class Payment:
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
     cancel_url: str | None = None
+    changed_metadata: dict[str, str] | None = None  # what the merchant has made of the order's since
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
     amount_disputed_minor: int = 0
@@ -381,7 +381,9 @@ class PaymentEventType(StrEnum):
     CAPTURED = "payment.captured"
     SUCCEEDED = "payment.succeeded"
     CLOSED = "payment.closed"
+    UPDATED = "payment.updated"
     ATTEMPT_FAILED = "payment.attempt_failed"
+    NO_METHOD = "payment.no_method"
     SURPLUS = "payment.surplus_received"
     EXCEPTION_OPENED = "payment.exception_opened"
     """The channel says something about it that does not fit; the platform's operators decide."""

@@ -281,6 +281,8 @@ def _life(request: RouteRequest, can: channels.Capabilities) -> timedelta:
     """Return the longest life of an order; the cashier shortens it where nothing else ends it, or its link ends."""
     limits = [can.expiry_max, *([] if request.life is None else [max(request.life, can.expiry_min)])]
     method = can.methods[request.method]
+    if method.decided_within is not None:
+        return method.decided_within
     if request.in_cashier and method.stays_payable:
         limits.append(CASHIER_ORDER_LIFE)
     if request.in_cashier and method.action_life is not None:

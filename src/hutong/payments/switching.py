@@ -21,6 +21,8 @@ CASHIER_ORDER_LIFE = timedelta(minutes=8)
 merchant, which waits for that, is then done within ten minutes."""
 OPEN_ORDERS_MAX = 6
 """How many open orders a payment may have, counting those that the payer has left."""
+_LEAST_LIFE = timedelta(minutes=1)
+"""No channel takes an order that a payer could pay for less."""
 CHANNEL_CLOCK_SLACK = timedelta(minutes=1)
 """By how much a channel's clock may be behind when it lets an order expire."""
 
@@ -52,6 +54,11 @@ def wait_for_end(
     if method.closable:
         end = min(end, attempt.created_at + policy.not_found_grace)
     return max(end - now, policy.cadence[0])
+
+
+def is_by_code(attempt: Attempt) -> bool:
+    """Tell whether the payer has shown a code: the channel decides soon, or the order is reversed at its expiry."""
+    return attempt.expires_at is not None and attempt.expires_at - attempt.created_at < _LEAST_LIFE
 
 
 def is_live(attempt: Attempt, *, now: datetime) -> bool:

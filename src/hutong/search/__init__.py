@@ -7,12 +7,14 @@ waits for them. They may live in a database of their own.
 
 from hutong.search.documents import RecordLine, record_document, record_line, to_csv
 from hutong.search.model import PaymentRecord, RecordQuery, RecordStatus, SourceProgress
+from hutong.search.projection import NEVER
 from hutong.search.projector import as_of, project_events, read_progress
 from hutong.search.rebuild import RebuildResult, rebuild_records
-from hutong.search.search import export_records, find_record, search_records
+from hutong.search.search import export_records, find_profile, find_record, search_records
 from hutong.search.worker import PROJECT_EVERY_S, SCHEMA_PACKAGES, ProjectionWorker
 
 __all__ = [
+    "NEVER",
     "PROJECT_EVERY_S",
     "SCHEMA_PACKAGES",
     "PaymentRecord",
@@ -24,6 +26,7 @@ __all__ = [
     "SourceProgress",
     "as_of",
     "export_records",
+    "find_profile",
     "find_record",
     "project_events",
     "read_progress",

@@ -62,7 +62,9 @@ class MemoryCheckout:
             expires_at=self.clock.now() + lasts,
             methods=("wechat_native", "alipay_qr"),
             server_time=self.clock.now(),
+            merchant_order_no="2026-001001",
             return_url="https://shop.example/orders/1001",
+            cancel_url="https://shop.example/cart",
         )
         token = secrets.token_urlsafe(24)
         self._payments[payment_id] = token, replace(view, **fields)  # type: ignore[arg-type]
@@ -73,7 +75,14 @@ class MemoryCheckout:
         self._payments[link.payment_id] = token, replace(view, **fields)  # type: ignore[arg-type]
 
     def succeed(self, link: Link) -> None:
-        self.change(link, status=CheckoutStatus.SUCCEEDED, action=None)
+        method = self._payments[link.payment_id][1].method or "wechat_native"
+        self.change(
+            link,
+            status=CheckoutStatus.SUCCEEDED,
+            action=None,
+            finished_at=self.clock.now(),
+            finished_method=method,
+        )
 
     def decline(self, link: Link, message: str) -> None:
         self.change(
@@ -82,6 +91,7 @@ class MemoryCheckout:
             method=None,
             action=None,
             failure={"en": message, "zh": f"中文 {message}"},
+            declined=True,
         )
 
     async def view(self, payment_id: UUID, token: str, *, device: Device) -> CheckoutView:
@@ -94,7 +104,8 @@ class MemoryCheckout:
             raise NotFound("wrong token" if view else "no such payment")
         now = self.clock.now()
         if self.closes_by_itself and now >= view.expires_at and view.status is not CheckoutStatus.SUCCEEDED:
-            view = replace(view, status=CheckoutStatus.CLOSED, action=None)
+            ended = {"finished_at": view.expires_at, "close_reason": "expired"}
+            view = replace(view, status=CheckoutStatus.CLOSED, action=None, **ended)  # type: ignore[arg-type]
         return replace(view, server_time=now)
 
     async def pay(
@@ -136,9 +147,9 @@ class Link:
         return f"{self.path}?token={self.token}" + "".join(f"&{name}={value}" for name, value in query.items())
 
 
-def cashier_app(checkout: MemoryCheckout) -> FastAPI:
+def cashier_app(checkout: MemoryCheckout, *, sandbox: bool = False) -> FastAPI:
     app = FastAPI()
-    app.include_router(create_router(checkout, checkout.clock))
+    app.include_router(create_router(checkout, checkout.clock, sandbox=sandbox))
     return app
 
 

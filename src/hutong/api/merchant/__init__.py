@@ -1,9 +1,11 @@
 """Routes for merchants."""
 
 from hutong.api.merchant import (
+    balance,
     bills,
     customers,
     disputes,
+    events,
     methods,
     payment_actions,
     payments,
@@ -19,7 +21,9 @@ ROUTERS = (
     refunds.router,
     disputes.router,
     bills.router,
+    balance.router,
     customers.router,
+    events.router,
     webhooks.router,
     sandbox.router,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from pydantic import BeforeValidator
@@ -37,8 +37,8 @@ async def list_methods(
     merchant: Caller,
     amount_minor: Annotated[
         int,
-        BeforeValidator(_amount),
         Query(ge=1, le=AMOUNT_MINOR_MAX, description="The amount in minor units: 1999 is 19.99 in CNY."),
+        BeforeValidator(_amount),
     ],
     currency: Annotated[str, Query(pattern=r"^[A-Z]{3}$", description="The ISO 4217 code.")],
     device: Annotated[
@@ -49,8 +49,8 @@ async def list_methods(
         ),
     ] = None,
     capture_method: Annotated[
-        Literal["automatic", "manual"], Query(description="`manual`: only methods that can reserve money.")
-    ] = "automatic",
+        payments.CaptureMethod, Query(description="`manual`: only methods that can reserve money.")
+    ] = payments.CaptureMethod.AUTOMATIC,
 ) -> Response:
     """Return the methods by which a payment of this amount can be made now.
 
@@ -58,9 +58,7 @@ async def list_methods(
     """
     del merchant
     money.currency(currency)
-    offers = await use.lifecycle.route_selector.methods(
-        amount_minor, currency, capture_method=payments.CaptureMethod(capture_method)
-    )
+    offers = await use.lifecycle.route_selector.methods(amount_minor, currency, capture_method=capture_method)
     return list_answer(
         {
             "object": "method",

@@ -22,7 +22,9 @@ router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_
     "/attempts",
     status_code=201,
     response_model=PaymentObject,
-    responses=responses(404, codes="attempt_in_progress payment_not_payable no_route manual_capture_not_offered"),
+    responses=responses(
+        404, codes="attempt_in_progress method_unknown payment_not_payable no_route manual_capture_not_offered"
+    ),
     summary="Start an attempt",
 )
 async def start_attempt(
@@ -37,10 +39,12 @@ async def start_attempt(
     at its channel first; if it cannot be closed and could still take the money, the answer is `attempt_in_progress`.
     """
     payment = await own_payment(use, merchant, payment_id)
-    if body.return_url is not None:
-        merchants.check_return_url(merchant, body.return_url)
+    return_url = body.return_url
+    if return_url is not None:
+        merchants.check_return_url(merchant, return_url)
+        return_url = merchants.channel_return_address(return_url, payment_id)
     started = await use.lifecycle.start(
-        payment, body.method, payer=body.payer, return_url=body.return_url, switching=merchant.switching
+        payment, body.method, payer=body.payer, return_url=return_url, switching=merchant.switching
     )
     return rendered_answer(use.answers.payment(started), 201)
 

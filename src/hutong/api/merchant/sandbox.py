@@ -55,7 +55,7 @@ class SandboxClockObject(BaseModel):
 @router.get(
     "",
     response_model=SandboxClockObject,
-    responses=responses(401, 403),
+    responses=responses(codes="sandbox_only"),
     summary="Get the sandbox's clock",
 )
 async def get_sandbox_clock(use: Use, _merchant: Caller) -> Response:
@@ -66,7 +66,7 @@ async def get_sandbox_clock(use: Use, _merchant: Caller) -> Response:
 @router.post(
     "",
     response_model=SandboxClockObject,
-    responses=responses(400, 401, 403, 413, 415, 422),
+    responses=responses(codes="sandbox_only"),
     summary="Advance the sandbox's clock",
 )
 async def advance_sandbox_clock(

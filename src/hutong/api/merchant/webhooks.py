@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from hutong import events, ids
+from hutong import db, events, ids
 from hutong.api.dependencies import Caller, Use
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
@@ -25,6 +26,7 @@ from hutong.api.schemas.webhook import (
     WebhookEndpointList,
     WebhookEndpointObject,
     WebhookEndpointRotate,
+    WebhookEndpointUpdate,
     WebhookReplay,
     WebhookReplayed,
 )
@@ -54,9 +56,7 @@ async def create_webhook_endpoint(
 
     The answer contains the secret that verifies the signatures, which is not shown again, or a public key.
     """
-    unknown = next((name for name in body.types if name not in _TYPE_NAMES), None)
-    if unknown is not None:
-        raise InvalidParameter(f"there is no event type `{unknown}`", param="types")
+    _check_types(body.types)
     async with use.database.transaction() as tx:
         new = await events.create_endpoint(
             tx,
@@ -65,6 +65,7 @@ async def create_webhook_endpoint(
             url=body.url,
             types=body.types,
             scheme=body.scheme,
+            description=body.description,
             now=use.clock.now(),
             vault=use.vault,
             allow_private=use.sandbox,
@@ -83,6 +84,52 @@ async def list_webhook_endpoints(use: Use, merchant: Caller) -> Response:
     async with use.database.transaction() as tx:
         endpoints = await events.list_endpoints(tx, merchant.merchant_id)
     return list_answer(events.endpoint_document(endpoint) for endpoint in endpoints)
+
+
+@router.get(
+    "/{endpoint_id}",
+    response_model=WebhookEndpointObject,
+    responses=responses(400, 401, 404, 422, 503),
+    summary="Get a webhook endpoint",
+)
+async def get_webhook_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
+    """Return one endpoint, without its secret."""
+    async with use.database.transaction() as tx:
+        endpoint = await events.find_endpoint(tx, merchant.merchant_id, ids.decode("whe", endpoint_id))
+    return json_answer(events.endpoint_document(endpoint))
+
+
+@router.patch(
+    "/{endpoint_id}",
+    response_model=WebhookEndpointObject,
+    responses=responses(404, codes="conflict"),
+    summary="Change a webhook endpoint",
+)
+async def update_webhook_endpoint(
+    use: Use,
+    merchant: Caller,
+    endpoint_id: str,
+    body: Annotated[WebhookEndpointUpdate, example_body(WebhookEndpointUpdate)],
+) -> Response:
+    """Change the address, the types or the description of an endpoint, or disable or enable it. Its secret stays.
+
+    Deliveries that are waiting go to the new address; events of a type that you add are sent from now on.
+    """
+    _check_types(body.types or [])
+    change = events.EndpointChange(body.url, body.types, body.description, body.enabled)
+
+    async def work(tx: db.Tx) -> dict[str, Any]:
+        endpoint = await events.change_endpoint(
+            tx,
+            merchant.merchant_id,
+            ids.decode("whe", endpoint_id),
+            change,
+            now=use.clock.now(),
+            allow_private=use.sandbox,
+        )
+        return events.endpoint_document(endpoint)
+
+    return json_answer(await use.database.run(work))
 
 
 @router.delete(
@@ -214,6 +261,12 @@ async def list_webhook_deliveries(
         )
     page, next_cursor = cut(attempts, limit, lambda attempt: ids.encode("whd", attempt.attempt_id))
     return page_answer((events.delivery_attempt_document(attempt, endpoint) for attempt in page), next_cursor)
+
+
+def _check_types(types: Sequence[str]) -> None:
+    unknown = next((name for name in types if name not in _TYPE_NAMES), None)
+    if unknown is not None:
+        raise InvalidParameter(f"`types` has `{unknown}`, and there is no such event type", param="types")
 
 
 def _decode(prefix: str, text: str, param: str) -> UUID:

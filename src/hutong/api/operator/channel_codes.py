@@ -26,27 +26,7 @@ Channel = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="T
 
 
 class _Code(BaseModel):
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "channel": "wechat",
-                    "interface": "pay",
-                    "code": "NEW_CODE",
-                    "sub_code": "",
-                    "unified_code": "risk_refused",
-                    "state": "failed",
-                    "retryable": False,
-                    "action": "change_method",
-                    "text_en": "This payment method cannot be used now.",
-                    "text_zh": "暂时无法使用该支付方式。",
-                    "reason": "the channel's support explained the code",
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     channel: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     interface: str = Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$", description="`*` stands for every interface.")
@@ -86,6 +66,28 @@ class ChannelCodeCreate(_Code, Reason):
 
 class ChannelCodeObject(_Code):
     """The meaning of a code."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "wechat",
+                    "interface": "pay",
+                    "code": "NEW_CODE",
+                    "sub_code": "",
+                    "unified_code": "risk_refused",
+                    "state": "failed",
+                    "retryable": False,
+                    "action": "change_method",
+                    "text_en": "This payment method cannot be used now.",
+                    "text_zh": "暂时无法使用该支付方式。",
+                    "version": 2,
+                    "changed_at": "2026-11-21T10:42:07.123456Z",
+                    "proposal_id": "prp_01kanf39z6e8rvqv6dkc35j5c1",
+                }
+            ]
+        }
+    )
 
     version: int = Field(description="The version of the channel's map that introduced this meaning.")
     changed_at: datetime

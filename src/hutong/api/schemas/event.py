@@ -13,6 +13,7 @@ import hutong
 from hutong import events
 from hutong.api.merchant.customers import CustomerProfileObject
 from hutong.api.schemas.dispute import DisputeObject
+from hutong.api.schemas.fields import PageObject
 from hutong.api.schemas.payment import PaymentObject
 from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
@@ -31,6 +32,21 @@ class EventObject(BaseModel):
     version: int = Field(description="The version of the form of `data`; an added field does not raise it.")
     created_at: datetime = Field(description="The instant of recording.")
     object_seq: int = Field(ge=1, description="Counts the events of this object, from 1, without a gap.")
+
+
+class ListedEvent(EventObject):
+    """An event as webhooks carry it. Its type says which object `data` is."""
+
+    data: dict[str, Any] = Field(description="The object at that moment.")
+
+
+class EventList(PageObject):
+    """A page of events, newest first."""
+
+    data: list[ListedEvent]
+    kept_since: datetime | None = Field(
+        description="Events from before this instant are in the installation's archive; null while there is none."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +107,15 @@ EVENT_TYPES = (
         "See there",
     ),
     EventType(_P.CLOSED, 1, PaymentObject, "The payment ended unpaid; `close_reason` says why"),
+    EventType(_P.UPDATED, 1, PaymentObject, "You have changed the `metadata` of a payment"),
     EventType(_P.ATTEMPT_FAILED, 1, PaymentObject, "A channel has refused an attempt; the payer may start another one"),
+    EventType(
+        _P.NO_METHOD,
+        1,
+        PaymentObject,
+        "A payer has opened the cashier and no method was offered, because of the amount or the currency, or since "
+        "every channel account is down; once for each payment",
+    ),
     EventType(
         _P.SURPLUS,
         1,

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from hutong.api.schemas.fields import ListObject
+from hutong.api.schemas.open_names import PaymentMethod, Wallet
 from hutong.channels import ActionKind, Device
 
 LABELS = {
@@ -29,8 +30,8 @@ class MethodObject(BaseModel):
     """A payment method that can be used now."""
 
     object: Literal["method"]
-    method: str = Field(description="The name for `method` in `POST /v1/payments`, such as `wechat_native`.")
-    wallet: str = Field(description="The brand by which payers know it; several methods may lead to one wallet.")
+    method: PaymentMethod = Field(description="The name for `method` in `POST /v1/payments`, such as `wechat_native`.")
+    wallet: Wallet = Field(description="The brand by which payers know it; several methods may lead to one wallet.")
     labels: MethodLabels
     action: ActionKind | None = Field(
         description="The kind of the payer's next step; null where the channel decides at once or asks the payer."

@@ -31,6 +31,11 @@ def _methods() -> Iterable[str]:
     return (method for adapter in channels.adapters().values() for method in adapter.capabilities.methods)
 
 
+def _wallets() -> Iterable[str]:
+    methods = (adapter.capabilities.methods for adapter in channels.adapters().values())
+    return (method.wallet or name.partition("_")[0] for each in methods for name, method in each.items())
+
+
 def _unified_codes() -> Iterable[str]:
     maps = (channels.codes.load_codes(adapter.code_map) for adapter in channels.adapters().values())
     return (meaning.unified_code for one in maps for meaning in one.values())
@@ -50,6 +55,16 @@ PaymentMethod = TypeAliasType(
             pattern=r"^[a-z0-9_]{1,32}$",
             description="A payment method." + _GROWS.format(unknown="a method that needs no special handling"),
             json_schema_extra=_values(_methods),
+        ),
+    ],
+)
+Wallet = TypeAliasType(
+    "Wallet",
+    Annotated[
+        str,
+        Field(
+            description="The brand by which payers know a method." + _GROWS.format(unknown="a brand without a mark"),
+            json_schema_extra=_values(_wallets),
         ),
     ],
 )

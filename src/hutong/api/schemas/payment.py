@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from typing_extensions import TypeAliasType
 
 from hutong import channels, payments
 from hutong.api.requests import Instant, OptionalText, RequestModel, Text
@@ -14,6 +15,9 @@ from hutong.api.schemas.enums import CloseReason
 from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.open_names import ChannelName, PaymentMethod, UnifiedCode
 from hutong.foreign_text import clean_text
+
+if TYPE_CHECKING:
+    from hutong.api.schemas.refund import RefundObject
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""
@@ -29,20 +33,37 @@ def _check_institution(payer: dict[str, str]) -> dict[str, str]:
 
 
 _INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-Payer = Annotated[
-    dict[
-        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
-        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
+Payer = TypeAliasType(
+    "Payer",
+    Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
+            Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
+        ],
+        Field(max_length=8),
+        AfterValidator(_check_institution),
     ],
-    Field(max_length=8),
-    AfterValidator(_check_institution),
-]
+)
+Metadata = TypeAliasType(
+    "Metadata",
+    Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
+            Annotated[OptionalText, Field(max_length=500)],
+        ],
+        Field(max_length=20),
+    ],
+)
 _PAYER = (
     "The method's fields about the payer, by name, such as `openid` or `auth_code`; deleted when the attempt ends. "
     "`institution`, the code of the payer's bank, is always allowed: payments go to accounts that reach this bank."
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"
+
+
+MetadataName = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)]
+MetadataValue = Annotated[OptionalText, Field(max_length=500)]
 
 
 class ItemCreate(RequestModel):
@@ -144,10 +165,19 @@ class PaymentCreate(RequestModel):
         description="The items bought. Their sum less the discounts is `amount_minor`. Refunds then name items.",
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
-    metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
-        Annotated[OptionalText, Field(max_length=500)],
-    ] = Field(default={}, max_length=20, description="Your own names and values, returned unchanged.")
+    metadata: Metadata = Field(default={}, description="Your own names and values, returned unchanged.")
+
+
+class PaymentUpdate(RequestModel):
+    """What changes of a payment."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"shop": "12", "table": None}}]})
+
+    metadata: dict[MetadataName, MetadataValue | None] = Field(
+        max_length=40,
+        description="Names and values that are added or replaced; null removes a name, and the others stay. "
+        "A payment has at most 20.",
+    )
 
 
 class AttemptCreate(RequestModel):
@@ -283,7 +313,7 @@ class PaymentObject(BaseModel):
     subject: str
     return_url: str | None
     cancel_url: str | None
-    metadata: dict[str, str]
+    metadata: Metadata
     customer: CustomerObject | None = Field(default=None, description="The customer in the order, unchanged.")
     checkout_url: str = Field(description="The address of the cashier page; open it for the payer.")
     created_at: datetime
@@ -296,6 +326,9 @@ class PaymentObject(BaseModel):
     close_reason: CloseReason | None
     closing: bool = Field(description="The payment's close was requested and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
+    refunds: list[RefundObject] | None = Field(
+        default=None, description="Its refunds, first to last; only in answers to a request with `expand=refunds`."
+    )
 
 
 class PaymentList(PageObject):
@@ -322,3 +355,7 @@ class ItemList(ListObject):
     """The items of a payment."""
 
     data: list[ItemObject]
+
+
+# Payments may show their refunds, whose model needs parts of this file: it completes the model of payments.
+from hutong.api.schemas import refund as _refund  # noqa: E402, F401

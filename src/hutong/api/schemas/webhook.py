@@ -8,12 +8,13 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
 from hutong import events
-from hutong.api.requests import Instant, RequestModel
+from hutong.api.requests import Instant, OptionalText, RequestModel, Text
 from hutong.api.schemas.enums import DisabledReason
 from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.open_names import EventTypeName
 
 EVENT_ID = r"^evt_[0-7][0-9a-z]{25}$"
+URL = r"^https?://[\x21-\x7e]{1,2000}$"
 
 
 class WebhookEndpointCreate(RequestModel):
@@ -23,7 +24,7 @@ class WebhookEndpointCreate(RequestModel):
         json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
     )
 
-    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="Must be https, outside the sandbox.")
+    url: str = Field(pattern=URL, description="Must be https, outside the sandbox.")
     types: list[EventTypeName] = Field(
         default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
     )
@@ -34,6 +35,26 @@ class WebhookEndpointCreate(RequestModel):
             "a signed form that is acknowledged by the text `success`."
         ),
     )
+    description: Text | None = Field(
+        default=None, min_length=1, max_length=200, description="Your own text about the endpoint."
+    )
+
+
+class WebhookEndpointUpdate(RequestModel):
+    """The changes of an endpoint. A field that you leave out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["payment.succeeded", "refund.succeeded"]}]})
+
+    url: str | None = Field(
+        default=None, pattern=URL, description="The new address, for events that are waiting too; https as before."
+    )
+    types: list[EventTypeName] | None = Field(
+        default=None, max_length=64, description="The event types to send from now on; an empty list means all."
+    )
+    description: OptionalText | None = Field(
+        default=None, max_length=200, description="Your own text about it; an empty one removes it."
+    )
+    enabled: bool | None = Field(default=None, description="Whether events are sent to it, from now on.")
 
 
 class WebhookEndpointRotate(RequestModel):
@@ -113,6 +134,7 @@ class WebhookEndpointObject(BaseModel):
     id: str
     object: Literal["webhook_endpoint"]
     url: str
+    description: str | None = Field(default=None, description="Your own text about it.")
     types: list[EventTypeName]
     scheme: events.Scheme
     public_key: str | None = Field(

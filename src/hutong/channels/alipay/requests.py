@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
@@ -37,6 +38,7 @@ _IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
 _TRANSFER_MINOR_MIN, _TRANSFER_MINOR_MAX = 10, 10_000_000_000
 _QUIT_URL_MAX = 400
 _URL_MAX = 256
+_CODE_END_LATER = timedelta(minutes=1)
 _TRANSFER_TITLE = "转账"
 
 
@@ -58,7 +60,7 @@ PRODUCTS: Mapping[str, AlipayProduct] = {
     "alipay_code": AlipayProduct(
         "alipay.trade.pay",
         {"product_code": "FACE_TO_FACE_PAYMENT", "scene": "bar_code"},
-        PaymentMethod(None, requires=frozenset({"auth_code"})),
+        PaymentMethod(None, requires=frozenset({"auth_code"}), decided_within=timedelta(seconds=45)),
     ),
     "alipay_page": AlipayProduct(
         "alipay.trade.page.pay",
@@ -83,11 +85,12 @@ PRODUCTS: Mapping[str, AlipayProduct] = {
 }
 
 """An order exists at Alipay once a payer has scanned its code or opened its page; before, it can neither be found nor
-closed (`ACQ.TRADE_NOT_EXIST`). WeChat's browser does not open Alipay's pages; Alipay's opens that for phones.
+closed (`ACQ.TRADE_NOT_EXIST`). WeChat's browser does not open Alipay's pages; Alipay's opens that for phones. A payment
+by code is to be queried every three to six seconds, for a minute at most, and cancelled right after the last query.
 
 Source:
     https://developer.aliyun.com/article/707654 (when an order of each product begins),
-    https://opendocs.alipay.com/open/02ivbs (wap).
+    https://opendocs.alipay.com/open/02ivbs (wap), https://opendocs.alipay.com/support/01rfnt (payments by code).
 """
 
 _PAGES = frozenset({"alipay_page", "alipay_wap"})
@@ -135,11 +138,13 @@ def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> 
     Errors:
         InvalidParameter: the payer's code or number is missing or malformed.
     """
+    # Alipay's own end of a payment by code comes after ours, for the case that it cannot be told of that.
+    end = request.expires_at + (_CODE_END_LATER if request.method == "alipay_code" else timedelta(0))
     content = {
         "out_trade_no": request.attempt_no,
         "total_amount": to_major(request.amount_minor, request.currency),
         "subject": SUBJECT.fit(request.subject) or request.attempt_no,
-        "time_expire": request.expires_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
+        "time_expire": end.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         **PRODUCTS[request.method].content,
     }
     if request.method == "alipay_code":

@@ -46,7 +46,7 @@ from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.notifications import parse_notification
 from hutong.channels.wechat.payouts import WeChatPayouts
 from hutong.channels.wechat.refunds import WeChatRefunds
-from hutong.channels.wechat.requests import METHODS, PRODUCTS, check_number, check_order, order_content
+from hutong.channels.wechat.requests import METHODS, PRODUCTS, REVERSED_AFTER, check_number, check_order, order_content
 from hutong.channels.wechat.responses import WeChatResponses, is_paid, payer_action
 
 _BILL = BillRule(
@@ -144,15 +144,17 @@ class WeChatPay(Channel):
         return self._responses.refusal("query", status, answer)
 
     async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
-        """Close the order, or reverse a code payment that is not paid.
+        """Close the order, or reverse a code payment unless a query proves how it has ended.
 
-        Where WeChat refuses because the order is paid, the answer is that of a query.
+        Where WeChat refuses because the order is paid, the answer is that of a query. WeChat asks to reverse no sooner
+        than 15 seconds after the payment; until then the answer is that of a query, too.
         """
         check_number(order.attempt_no)
         if order.method == "wechat_code":
-            # A reversal gives back money that was taken: only an order that a query shows unpaid may be reversed.
+            # A reversal gives back money that was taken: an order that a query shows paid is not reversed.
             current = await self._query(order.attempt_no, now)
-            if current.state is not ChannelState.PENDING:
+            is_known = current.state not in (ChannelState.PENDING, ChannelState.UNKNOWN)
+            if is_known or now - order.placed_at < REVERSED_AFTER:
                 return current
         verb = "reverse" if order.method == "wechat_code" else "close"
         merchant, target = self._merchant, f"{self._merchant.orders_path}/out-trade-no/{order.attempt_no}/{verb}"

@@ -29,9 +29,9 @@ SCHEMA_KEYWORDS = {
 VERBS = {
     "GET": {"get", "list", "search", "export", "check"},
     "POST": {
-        "accept", "add", "approve", "book", "capture", "close", "confirm", "create", "dismiss", "enable", "end",
-        "enter", "finish", "lift", "move", "open", "propose", "put", "query", "reject", "reopen", "replay", "respond",
-        "reverse", "rotate", "set", "start", "stop", "trigger",
+        "accept", "add", "advance", "approve", "book", "capture", "close", "confirm", "create", "dismiss", "enable",
+        "end", "enter", "finish", "lift", "move", "open", "propose", "put", "query", "reject", "reopen", "replay",
+        "respond", "reverse", "rotate", "set", "start", "stop", "trigger",
     },
     "PUT": {"put", "set", "replace"},
     "PATCH": {"update"},
@@ -167,7 +167,6 @@ def test_each_document_has_the_operations_of_its_readers_alone(platform_api: Pla
             else:
                 (required,) = operation["security"]
                 assert list(required) == [scheme], path
-                assert all(required[scheme]), path
                 assert len(required[scheme]) == (audience == "merchant"), path
     merchant, operator = platform_api.described.merchant, platform_api.described.operator
     assert set(merchant["paths"]) & set(operator["paths"]) == set()

@@ -167,7 +167,7 @@ def responses(*statuses: int, codes: str = "") -> dict[int | str, dict[str, Any]
 def replayed(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the OpenAPI entries of answers that may be repeated under an idempotency key."""
     text = "`true` if this is the first answer under your `Idempotency-Key`, given again."
-    header = {"description": text, "schema": {"type": "string", "enum": ["true"]}}
+    header = {"description": text, "schema": {"type": "string", "const": "true"}}
     return {status: {"headers": dict.fromkeys(REPLAYED, header)} for status in statuses}
 
 

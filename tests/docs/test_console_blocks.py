@@ -27,6 +27,7 @@ ELSEWHERE = {
     "guides/refunding.md": "tests/docs/test_readme.py",
     "guides/routing.md": "tests/cli/test_routing_guide.py",
     "guides/sandbox.md": "tests/docs/test_readme.py",
+    "guides/test-clock.md": "tests/docs/test_readme.py",
     "concepts/payment-records.md": "tests/docs/test_readme.py",
 }
 """Pages whose console blocks another test file runs."""

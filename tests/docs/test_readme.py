@@ -319,7 +319,8 @@ def test_commands_of_the_sandboxs_guide_run_as_printed(
         "refund wechat ref_… --failed": lambda: merchant.refund("submitted"),
         "return-refund wechat ref_…": lambda: merchant.refund("succeeded"),
     }
-    printed_steps = [step for block in consoles(guide("sandbox.md")) for step in steps(block)]
+    pages = ("sandbox.md", "test-clock.md")  # the clock last: it is that of all tests here
+    printed_steps = [step for page in pages for block in consoles(guide(page)) for step in steps(block)]
     for line, printed in printed_steps:
         arguments = hutong_arguments(re.sub(r"(att|ref)_…", number_of(line, numbers), line))
         if arguments is None:

@@ -27,6 +27,8 @@ ARGUMENTS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+# Taken out of the environment: the platform's own processes refuse settings that they do not know.
+WITH_PICTURES = os.environ.pop("HUTONG_SCREENSHOTS", "") == "1"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _WATCH_POLICY = "addEventListener('securitypolicyviolation', e => console.error(`CSP: ${e.violatedDirective}`));"
 
@@ -118,7 +120,7 @@ def keep_picture() -> KeepPicture:
     """Write what a page shows for the documentation, if that is wanted (`make pictures`)."""
 
     async def keep(page: Page, name: str) -> None:
-        if os.environ.get("HUTONG_SCREENSHOTS") == "1":
+        if WITH_PICTURES:
             place = IMAGES / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(smaller(await page.screenshot(animations="disabled")))

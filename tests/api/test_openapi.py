@@ -12,7 +12,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from hutong.api import ERROR_CODES, EVENT_TYPES, GENERAL_CODES
-from hutong.api.details import form_of
+from hutong.api.details import UNKNOWN_FORM, form_of
 from hutong.api.schemas import enums
 from hutong.payments.model import CloseReason
 from hutong.routing.model import SelectionReason

@@ -39,11 +39,12 @@ def pinned(text: str) -> list[Pinned]:
 
 
 def everything() -> list[Pinned]:
-    """Every entry of both locks."""
-    return pinned(PRODUCT.read_text()) + pinned(DEVELOPMENT.read_text())
+    """Every package of both locks, once: what runs Hutong on some systems alone may test it on all."""
+    found = pinned(PRODUCT.read_text()) + pinned(DEVELOPMENT.read_text())
+    return list({(entry.name, entry.version): entry for entry in found}.values())
 
 
 if __name__ == "__main__":
-    product = {(entry.name, entry.version) for entry in pinned(PRODUCT.read_text())}
-    rest = [entry for entry in pinned(DEVELOPMENT.read_text()) if (entry.name, entry.version) not in product]
+    product = {entry.lines for entry in pinned(PRODUCT.read_text())}
+    rest = [entry for entry in pinned(DEVELOPMENT.read_text()) if entry.lines not in product]
     DEVELOPMENT.write_text("".join(f"{entry.lines}\n" for entry in rest))

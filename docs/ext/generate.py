@@ -1,4 +1,4 @@
-"""Generated pages and parts of pages: states, HTTP API, settings, commands, metrics, jobs, books, layers, trips."""
+"""Generated parts of pages: states, HTTP API, errors, settings, commands, metrics, jobs, books, layers, trips."""
 
 from __future__ import annotations
 
@@ -86,39 +86,50 @@ def parts() -> dict[str, str]:
     diagrams = {
         f"{name}-states.svg": f'<div class="states">\n{svg}\n</div>\n' for name, svg in states.diagrams().items()
     }
-    return diagrams | {
-        "project.md": project_pages(Path(__file__).parents[1]),
-        "tree.md": layers.tree(),
-        "layers.md": layers.layers_table(),
-        "contracts.md": layers.contracts_table(),
-        "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
-        "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
-        "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
-        "dispute-states.md": states.table(disputes.DISPUTE_TRANSITIONS) + "\n",
-        "events.md": events_table(),
-        "http.md": http_page.page(http_page.document()),
-        "settings.md": settings_table(),
-        "commands.md": "\n".join(commands()) + "\n",
-        "metrics.md": metrics_table(),
-        "jobs.md": jobs_table(),
-        "chart.md": chart_table(),
-        "postings.md": postings_table(),
-    }
+    return (
+        diagrams
+        | http_page.pages()
+        | {
+            "project.md": project_pages(Path(__file__).parents[1]),
+            "decisions.md": decisions_list(Path(__file__).parents[1]),
+            "tree.md": layers.tree(),
+            "layers.md": layers.layers_table(),
+            "contracts.md": layers.contracts_table(),
+            "payment-states.md": states.table(PAYMENT_TRANSITIONS) + "\n",
+            "attempt-states.md": states.table(ATTEMPT_TRANSITIONS) + "\n",
+            "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
+            "dispute-states.md": states.table(disputes.DISPUTE_TRANSITIONS) + "\n",
+            "events.md": events_table(),
+            "settings.md": settings_table(),
+            "commands.md": "\n".join(commands()) + "\n",
+            "metrics.md": metrics_table(),
+            "jobs.md": jobs_table(),
+            "chart.md": chart_table(),
+            "postings.md": postings_table(),
+        }
+    )
 
 
 def project_pages(docs: Path) -> str:
-    """Return the last part of the table of contents: contributing, measurements and decisions."""
-    groups = ("contributing/*.md", "performance*.md", "decisions/*.md")
-    pages = [page for group in groups for page in sorted(docs.glob(group))]
-    names = ["contributing", *(str(page.relative_to(docs).with_suffix("")) for page in pages)]
-    return "\n".join([":::{toctree}", ":caption: Project", ":hidden:", "", *names, ":::", ""])
+    """Return the last parts of the contributor's table of contents: common additions, measurements and decisions."""
+    groups = {"Common additions": "contributing/*.md", "Measurements": "performance*.md", "Decisions": "decisions/*.md"}
+    lines = []
+    for caption, pattern in groups.items():
+        names = [str(page.relative_to(docs).with_suffix("")) for page in sorted(docs.glob(pattern))]
+        lines += [":::{toctree}", f":caption: {caption}", ":hidden:", "", *names, ":::", ""]
+    return "\n".join(lines)
+
+
+def decisions_list(docs: Path) -> str:
+    """Return a link to each decision record."""
+    return "".join(f"- [](decisions/{page.name})\n" for page in sorted((docs / "decisions").glob("*.md")))
 
 
 def settings_table() -> str:
     """Return the table of settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{str(field.default).lower()}`"
+        default = "unset" if field.default in (None, "") else f"`{str(field.default).lower()}`"
         if field.default is PydanticUndefined:
             default = "`~/.hutong`"
         rows.append(f"| `HUTONG_{name.upper()}` | {default} | {field.description} |")

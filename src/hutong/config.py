@@ -86,6 +86,25 @@ class Settings(BaseSettings):
     payment_validity_days: int = Field(
         default=15, ge=1, le=365, description="How many days a payment can be paid at most, and by default."
     )
+    cashier_validity_minutes: int = Field(
+        default=30,
+        ge=1,
+        le=525_600,
+        description="How many minutes a payment can be paid by default if the payer chooses the method in the cashier; "
+        "the merchant's own validity and the order's `expires_at` come first.",
+    )
+    cashier_methods: str = Field(
+        default="",
+        pattern=r"^([a-z0-9_]{1,64}(,[a-z0-9_]{1,64}){0,31})?$",
+        description="What the cashier shows first, in this order: wallets (wechat, alipay, unionpay, card) or methods; "
+        "the others follow, the most successful first. A merchant's own list comes before it.",
+    )
+    switching: Literal["permissive", "strict"] = Field(
+        default="permissive",
+        description="Whether a payer may choose another method while an order stays open that nobody has opened and "
+        "that its channel cannot close; `strict` lets them wait until it has ended. A merchant's own rule comes before "
+        "it.",
+    )
     single_person_limits: str = Field(
         default="CNY=100000",
         pattern=r"^([A-Z]{3}=[0-9]{1,18}(,[A-Z]{3}=[0-9]{1,18})*)?$",

@@ -6,6 +6,7 @@ never changes, and each one has a heading in `docs/reference/errors.md`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -18,6 +19,7 @@ class HutongError(Exception):
         retryable: Whether the same request, unchanged, may succeed later.
         param: The input field at fault, as a dotted path, or None.
         detail: One sentence for a person. It never contains a secret or another party's data.
+        is_replayed: Whether it is the first answer under an idempotency key, given again.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -28,6 +30,12 @@ class HutongError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.param = param
+        self.is_replayed = False
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        """What the problem document says beside the members that every one has."""
+        return {}
 
 
 class InvalidRequest(HutongError):

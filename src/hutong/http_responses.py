@@ -10,12 +10,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
+REPLAYED: Mapping[str, str] = {"Idempotent-Replayed": "true"}
+"""The header of an answer that was given before, under the same idempotency key."""
 
 
 def problem_response(
-    request: Request, status: int, code: str, detail: str, *, param: str | None = None, retry_after_s: int | None = None
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    param: str | None = None,
+    retry_after_s: int | None = None,
+    extensions: Mapping[str, object] | None = None,
 ) -> Response:
-    """Build the answer to a request that failed: a problem document that carries the request's id."""
+    """Build the answer to a request that failed: a problem document that carries the request's id.
+
+    Args:
+        extensions: Members that only this error has.
+    """
     document = {
         "type": f"urn:hutong:error:{code}",
         "title": HTTPStatus(status).phrase,
@@ -24,6 +37,7 @@ def problem_response(
         "code": code,
         "param": param,
         "request_id": request.scope.get("request_id", ""),
+        **(extensions or {}),
     }
     headers = {}
     if retry_after_s is not None:

@@ -27,6 +27,13 @@ _EXACT = decimal.Context(prec=60)
 """Wide enough for any amount at any rate, whatever context the calling code has set."""
 
 
+_SYMBOLS = {
+    "AUD": "A$", "BRL": "R$", "CAD": "C$", "CNY": "¥", "EUR": "€", "GBP": "£", "HKD": "HK$", "INR": "₹", "JPY": "¥",
+    "KRW": "₩", "MOP": "MOP$", "NZD": "NZ$", "SGD": "S$", "THB": "฿", "TWD": "NT$", "USD": "$", "VND": "₫",
+}  # fmt: skip
+"""Each amount that a page shows also shows its code, so that a yuan is never mistaken for a yen."""
+
+
 class Rounding(Enum):
     """The rules by which an exact amount becomes a whole number of minor units."""
 
@@ -119,6 +126,15 @@ def to_major(amount_minor: int, code: str) -> str:
     digits = str(abs(amount_minor)).rjust(exponent + 1, "0")
     whole, fraction = digits[: len(digits) - exponent], digits[len(digits) - exponent :]
     return f"{'-' if amount_minor < 0 else ''}{whole}{'.' if exponent else ''}{fraction}"
+
+
+def to_display(amount_minor: int, code: str) -> tuple[str, str, str]:
+    """Return an amount's symbol, which may be empty, its whole part with commas, and its point and decimals.
+
+    Chinese and English readers both write amounts so.
+    """
+    whole, point, fraction = to_major(amount_minor, code).partition(".")
+    return _SYMBOLS.get(code, ""), f"{int(whole):,}", point + fraction
 
 
 def from_major(text: str, code: str) -> int:

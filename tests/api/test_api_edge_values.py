@@ -63,6 +63,8 @@ async def objects(platform_api: PlatformApi, shop: Shop, document: Any) -> dict[
     return {
         "payment_id": payment["id"],
         "refund_id": refund.json["id"],
+        "customer_id": "u-1",
+        "event_id": f"evt_{ABSENT}",
         "endpoint_id": endpoint.json["id"],
         "attempt_id": payment["attempts"][0]["id"],
         "channel account_id": ids.encode("acc", platform_api.account_id),

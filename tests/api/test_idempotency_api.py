@@ -128,7 +128,7 @@ async def test_a_key_that_cannot_be_released_yet_is_free_since_its_connection_is
 
 _EXECUTE = asyncpg.Connection.execute
 
-MERCHANT = Merchant(UUID(int=1), "Example Store", 0, (), enabled=True)
+MERCHANT = Merchant(UUID(int=1), "Example Store", 0, ())
 instants = st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1))  # noqa: DTZ001 - a zone is added
 offsets = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 

@@ -7,12 +7,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from hutong import ids, operators
+from hutong import ids, ledger, operators
 from support.running_platform import METHOD, Answer, PlatformApi, Shop
 
 FOREIGN = {
     # Routes that name an object: another merchant's is as absent as one that never was.
     ("get", "/v1/payments/{payment_id}"): "payment",
+    ("patch", "/v1/payments/{payment_id}"): "payment",
     ("get", "/v1/payments/{payment_id}/timeline"): "payment",
     ("post", "/v1/payments/{payment_id}/attempts"): "payment",
     ("post", "/v1/payments/{payment_id}/cancel"): "payment",
@@ -26,6 +27,10 @@ FOREIGN = {
     ("post", "/v1/disputes/{dispute_id}/respond"): "dispute",
     ("post", "/v1/disputes/{dispute_id}/accept"): "dispute",
     ("get", "/v1/bills/{payment_id}"): "payment",
+    ("get", "/v1/customers/{customer_id}"): "customer",
+    ("get", "/v1/events/{event_id}"): "event",
+    ("get", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
+    ("patch", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
     ("delete", "/v1/webhook-endpoints/{endpoint_id}"): "endpoint",
     ("post", "/v1/webhook-endpoints/{endpoint_id}/enable"): "endpoint",
     ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): "endpoint",
@@ -33,6 +38,8 @@ FOREIGN = {
     ("get", "/v1/webhook-endpoints/{endpoint_id}/deliveries"): "endpoint",
 }
 BODIES = {
+    ("patch", "/v1/payments/{payment_id}"): {"metadata": {"shop": "12"}},
+    ("patch", "/v1/webhook-endpoints/{endpoint_id}"): {"enabled": False},
     ("post", "/v1/payments/{payment_id}/attempts"): {"method": METHOD},
     ("post", "/v1/payments/{payment_id}/capture"): {"amount_minor": 1},
     ("post", "/v1/payments/{payment_id}/refunds"): {"merchant_refund_no": "theirs-1", "amount_minor": 1},
@@ -41,14 +48,25 @@ BODIES = {
     ("post", "/v1/webhook-endpoints/{endpoint_id}/rotate"): {"overlap_hours": 1},
     ("post", "/v1/webhook-endpoints/{endpoint_id}/replay"): {"failed": True},
 }
-LISTS = {("get", "/v1/payments"), ("get", "/v1/webhook-endpoints"), ("get", "/v1/bills"), ("get", "/v1/disputes")}
+LISTS = {
+    ("get", "/v1/payments"),
+    ("get", "/v1/refunds"),
+    ("get", "/v1/events"),
+    ("get", "/v1/balance"),
+    ("get", "/v1/webhook-endpoints"),
+    ("get", "/v1/bills"),
+    ("get", "/v1/disputes"),
+}
 CREATES = {("post", "/v1/payments"), ("post", "/v1/customers"), ("post", "/v1/webhook-endpoints")}
 OTHERS = {
     ("post", "/channels/{account_id}/notifications"),  # proven by the channel's signature, not by a key
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
+    ("get", "/v1/methods"),  # the same for every merchant
     ("get", "/v1/bills/export"),  # not JSON; see test_bills_api
+    ("get", "/v1/sandbox/clock"),  # of the whole sandbox; see test_advanced_clock
+    ("post", "/v1/sandbox/clock"),
 }
 HIDDEN = {("post", "/v1/payments/{payment_id}/cancel")}  # served, and described under its other name, `close`
 
@@ -126,13 +144,16 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
 }
 
 
+PAGES = ["/openapi.json", "/openapi-operator.json", "/docs", "/docs/operator", "/docs/{name}"]
+
+
 def test_every_route_has_its_place_here(platform_api: PlatformApi) -> None:
-    paths = platform_api.app.openapi()["paths"]
+    paths = platform_api.described.whole["paths"]
     routes = {(method, path) for path, operations in paths.items() for method in operations}
     assert routes | HIDDEN == {*FOREIGN, *LISTS, *CREATES, *OTHERS, *OPERATORS}
     assert routes & HIDDEN == set()
     served = {(m.lower(), r.path) for r in platform_api.app.state.routes for m in r.methods}
-    pages = {("get", "/docs"), ("get", "/docs/{name}")}  # public, and the same for all callers
+    pages = {("get", path) for path in PAGES}  # public, and the same for all callers
     assert served == {*routes, *HIDDEN, *pages}, "a route that is not in the document"
 
 
@@ -143,6 +164,13 @@ async def objects(platform_api: PlatformApi, shop: Shop) -> dict[str, str]:
     answer = await platform_api.call(
         "POST", "/v1/webhook-endpoints", shop=shop, json={"url": "http://127.0.0.1:1/hook"}
     )
+    await platform_api.call("POST", "/v1/customers", shop=shop, json={"id": "u_1", "name": "张三"})
+    await platform_api.call("PATCH", f"/v1/payments/{payment['id']}", shop=shop, json={"metadata": {"shop": "12"}})
+    event = (await platform_api.call("GET", f"/v1/events?object_id={payment['id']}", shop=shop)).json["data"][0]
+    async with platform_api.database.transaction() as tx:
+        await ledger.agree_overdraft(
+            tx, shop.merchant_id, "CNY", 1, by="test", reason="x", now=platform_api.clock.now()
+        )
     refund_id = await _write_refund(platform_api, ids.decode("pay", payment["id"]))
     dispute_id = await _write_dispute(platform_api, ids.decode("pay", payment["id"]))
     return {
@@ -150,6 +178,8 @@ async def objects(platform_api: PlatformApi, shop: Shop) -> dict[str, str]:
         "endpoint": answer.json["id"],
         "refund": ids.encode("ref", refund_id),
         "dispute": ids.encode("dsp", dispute_id),
+        "customer": "u_1",
+        "event": event["id"],
     }
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
+from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -114,7 +117,7 @@ async def test_an_attempt_is_started_by_the_merchant_and_again_only_when_it_has_
     assert first.json["attempts"][0]["action"]["kind"] == "qr_code"
     other = {"method": METHOD, "return_url": "https://elsewhere.example/"}
     assert await refused(platform_api, shop, path, other) == (422, "invalid_parameter", "return_url")
-    assert await refused(platform_api, shop, path, {"method": "unheard_of"}) == (422, "no_route", "method")
+    assert await refused(platform_api, shop, path, {"method": "unheard_of"}) == (422, "method_unknown", "method")
     await platform_api.call("POST", f"/v1/payments/{answer.json['id']}/close", shop=shop)
     assert await refused(platform_api, shop, path, {"method": METHOD}) == (409, "payment_not_payable", None)
 
@@ -132,6 +135,16 @@ async def test_the_timeline_shows_the_events_with_their_sources(platform_api: Pl
     assert answer.json["data"][3]["amount_minor"] == 1999
     assert [one["at"] for one in answer.json["data"]] == sorted(one["at"] for one in answer.json["data"])
     assert {one["attempt_id"] for one in answer.json["data"]} == {None, payment["attempts"][0]["id"]}
+
+
+@pytest.mark.parametrize(("method", "minutes"), [(None, 30), (METHOD, 15 * 24 * 60)])
+async def test_an_order_whose_method_the_payer_chooses_lasts_half_an_hour_by_default(
+    platform_api: PlatformApi, shop: Shop, method: str | None, minutes: int
+) -> None:
+    order = platform_api.order() | ({"method": method} if method else {})
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    ends, begins = (datetime.fromisoformat(answer.json[name]) for name in ("expires_at", "created_at"))
+    assert (ends - begins).total_seconds() == pytest.approx(60 * minutes, abs=1)
 
 
 @pytest.mark.parametrize("minutes", [1, 60 * 24 * 30])
@@ -208,3 +221,30 @@ async def test_captures_and_cancels_of_one_card_at_once_have_one_winner(platform
         assert (statuses.count(200) + statuses.count(202), booked[0]) == (1, after["amount_captured_minor"])
     else:
         assert booked == []
+
+
+async def test_the_payer_comes_back_with_hints_and_the_document_keeps_the_merchants_address(
+    platform_api: PlatformApi, shop: Shop
+) -> None:
+    own, leave = "https://shop.example/back?order=1#end", "https://shop.example/cart"
+    order = platform_api.order(return_url=own, cancel_url=leave)
+    payment = (await platform_api.call("POST", "/v1/payments", shop=shop, json=order)).json
+    assert (payment["return_url"], payment["cancel_url"]) == (own, leave)
+    hints = f"payment_id={payment['id']}&status="
+    page = payment["checkout_url"].removeprefix(platform_api.url)
+    shown = html.unescape((await platform_api.call("GET", page)).body.decode())
+    assert f"{leave}?{hints}requires_payment" in shown
+    closed = (await platform_api.call("POST", f"/v1/payments/{payment['id']}/close", shop=shop)).json
+    assert closed["return_url"] == own
+    shown = html.unescape((await platform_api.call("GET", page)).body.decode())
+    assert f"{leave}?{hints}closed" in shown
+    direct = await platform_api.create(shop, method="alipay_page", return_url=own)
+    address = parse_qs(urlsplit(direct["attempts"][0]["action"]["content"]).query)["return_url"]
+    assert address == [f"https://shop.example/back?order=1&payment_id={direct['id']}#end"]
+    other = platform_api.order()
+    placed = (await platform_api.call("POST", "/v1/payments", shop=shop, json=other)).json
+    started = await platform_api.call(
+        "POST", f"/v1/payments/{placed['id']}/attempts", shop=shop, json={"method": "alipay_page", "return_url": own}
+    )
+    address = parse_qs(urlsplit(started.json["attempts"][0]["action"]["content"]).query)["return_url"]
+    assert address == [f"https://shop.example/back?order=1&payment_id={placed['id']}#end"]

@@ -290,8 +290,9 @@ RETURN_URLS = [
 
 @pytest.mark.parametrize("url", RETURN_URLS)
 async def test_a_payer_is_sent_back_to_registered_origins_only(platform_api: PlatformApi, shop: Shop, url: str) -> None:
-    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(return_url=url))
-    assert (answer.status, answer.json["param"]) == (422, "return_url")
+    for param in ("return_url", "cancel_url"):
+        answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(**{param: url}))
+        assert (answer.status, answer.json["param"]) == (422, param)
 
 
 @pytest.mark.parametrize("bank", ["", "ICBC CN", "工商银行", "-", "x" * 33])
@@ -311,8 +312,9 @@ async def test_the_bank_is_part_of_the_decision(platform_api: PlatformApi, shop:
 
 @pytest.mark.parametrize("url", ["https://shop.example", "https://shop.example/", "https://shop.example/a?b=c#d"])
 async def test_a_registered_origin_is_taken_with_any_path(platform_api: PlatformApi, shop: Shop, url: str) -> None:
-    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(return_url=url))
-    assert (answer.status, answer.json["return_url"]) == (201, url)
+    order = platform_api.order(return_url=url, cancel_url=f"{url}?left=1")
+    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=order)
+    assert (answer.status, answer.json["return_url"], answer.json["cancel_url"]) == (201, url, f"{url}?left=1")
 
 
 async def test_a_refused_attempt_has_the_channels_code_ours_and_a_text_for_the_payer(

@@ -65,7 +65,7 @@ async def test_a_form_is_posted_by_the_payers_press_to_the_channel_alone(
     fields = {"txnAmt": "12800", "note": "糖醋"}
     checkout.actions["unionpay_front"] = PayerAction(ActionKind.FORM, json.dumps({"url": url, "fields": fields}))
     page = await open_page(cashier_url + checkout.create(methods=("wechat_native", "unionpay_front")).page())
-    await page.get_by_role("radio", name="UnionPay online").check()
+    await page.get_by_role("radio", name="UnionPay").check()
     await page.get_by_role("button", name="Pay").click()
     await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Channel")).to_be_visible()
@@ -115,10 +115,28 @@ async def test_a_payer_pays_by_card_on_the_channels_page_and_comes_back_to_succe
     page = await open_page(payment["checkout_url"])
     await page.get_by_role("radio", name="Bank card").check()
     await page.get_by_role("button", name="Pay").click()
-    await expect(page.get_by_text("USD 128.00")).to_be_visible()
+    await expect(page.locator(".amount", has_text="$128.00 USD")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Sandbox Stripe")).to_be_visible()
     await page.get_by_role("button", name="Be declined").click()
     await expect(page.get_by_role("alert")).to_contain_text("declined")
     await page.get_by_role("button", name="Pay with the test card").click()
     await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)
     after = await asyncio.to_thread(get, f"{platform.address}/v1/payments/{payment['id']}", key)
     assert after["status"] == "succeeded"
+
+
+@pytest.mark.parametrize(("method", "waits"), [("unionpay_front", True), ("alipay_page", False)])
+async def test_a_payer_comes_back_from_the_channels_page_by_itself_or_by_the_button(
+    platform: RunningPlatform, environment: dict[str, str], open_page: Open, method: str, waits: bool
+) -> None:
+    key = merchant_key(environment)
+    order = {"merchant_order_no": f"back-{method}", "amount_minor": 12800, "currency": "CNY", "subject": "Jasmine tea"}
+    payment = post(f"{platform.address}/v1/payments", order | {"method": method}, key)
+    page = await open_page(payment["checkout_url"])
+    await page.locator("[data-phase=next_action]:not([hidden]) .button:not([hidden])", has_text="Continue").click()
+    await page.get_by_role("button", name="Pay").click()
+    await expect(page.get_by_role("status")).to_have_text("Paid")
+    if not waits:
+        await page.get_by_text("Back to the merchant").click()
+    await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)
+    assert page.url.startswith(payment["checkout_url"])

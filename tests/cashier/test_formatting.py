@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hutong.cashier import formatting, qr
-from hutong.cashier.page import time_left
-from hutong.cashier.translations import CHINESE, ENGLISH
+from hutong.cashier.page import TimeLeft, time_left
 
 
 @pytest.mark.parametrize(
@@ -76,18 +75,19 @@ def test_only_plain_web_addresses_pass(address: str | None, passes: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("left", "english"),
+    ("left", "shown"),
     [
         (timedelta(seconds=-5), "00:00"),
         (timedelta(milliseconds=1), "00:01"),
         (timedelta(minutes=15), "15:00"),
-        (timedelta(hours=2, minutes=5), "2:05:00"),
-        (timedelta(days=3, hours=1), "3 d 1:00:00"),
+        (timedelta(minutes=59, seconds=59), "59:59"),
+        (timedelta(hours=1), "2026-11-29 21:15 UTC"),
+        (timedelta(days=3, hours=1), "2026-12-02 21:15 UTC"),
     ],
 )
-def test_countdown_reads_like_a_clock(left: timedelta, english: str) -> None:
-    assert time_left(left, ENGLISH) == english
-    assert time_left(left, CHINESE) == english.replace(" d ", " 天 ")
+def test_time_left_is_a_clock_below_an_hour_and_otherwise_a_date(left: timedelta, shown: str) -> None:
+    now = datetime(2026, 11, 29, 20, 15, tzinfo=UTC)
+    assert time_left(now + left, now) == TimeLeft(shown, is_clock=left < timedelta(hours=1))
 
 
 def test_monogram_is_the_first_letter_or_nothing() -> None:

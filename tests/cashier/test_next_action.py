@@ -132,7 +132,8 @@ def test_each_method_has_a_label_of_its_own(name: str) -> None:
     assert re.search(r"[\u4e00-\u9fff]", offered_method(name, CHINESE).label)
 
 
-def test_two_methods_that_may_stand_side_by_side_have_different_labels() -> None:
-    offered = [name for name in METHODS if name != "card"]  # a token is never asked for in the cashier
+def test_entries_bear_the_name_of_their_wallet_and_each_wallet_its_own() -> None:
     for texts in (ENGLISH, CHINESE):
-        assert len({offered_method(name, texts).label for name in offered}) == len(offered)
+        assert len(set(texts.wallets.values())) == len(texts.wallets)
+        for wallet, label in texts.wallets.items():
+            assert offered_method("any_method", texts, wallet=wallet).label == label

@@ -12,15 +12,15 @@ from html import unescape
 from uuid import UUID
 
 import pytest
-from aiohttp import ClientResponse, ClientSession
+from aiohttp import ClientResponse, ClientSession, DummyCookieJar
 
 from hutong import ids
 from hutong.cashier.model import CheckoutStatus
 from hutong.cashier.routes import TOKEN_HEADER
 from hutong.cashier.translations import CHINESE, ENGLISH, Translations, choose
 from hutong.channels import ActionKind, PayerAction
-from hutong.clock import ManualClock
-from support.fakes.checkout import Link, MemoryCheckout
+from hutong.clock import ManualClock, instant
+from support.fakes.checkout import Link, MemoryCheckout, cashier_app, serving
 
 QR = PayerAction(ActionKind.QR_CODE, "weixin://wxpay/bizpayurl?pr=1")
 SCRIPTS = {"cashier.js": "follows the payment, starts an attempt, counts down"}
@@ -42,6 +42,7 @@ async def test_first_paint_says_who_what_how_much_and_how(http: ClientSession, c
     for expected in ("Example Store", "Jasmine Silver Needle, 100 g", "¥128.00", "CNY", "WeChat Pay", "Alipay"):
         assert expected in html
     assert ">15:00</span>" in html
+    assert "2026-001001" in html
     assert shown_panels(html) == ["choose"]
 
 
@@ -96,7 +97,7 @@ async def test_hostile_texts_are_shown_harmlessly(http: ClientSession, checkout:
     assert "{{7*7}}" in html
     assert not re.search(r"[\u202a-\u202e\u2066-\u2069\x00\x1b]", unescape(html))
     assert "W" * 301 not in html
-    assert html.count("<bdi") == 3
+    assert html.count(r"\u202egnp.exe") == 6  # merchant and subject with their titles, failure, title of the page
 
 
 async def test_no_inline_script_style_or_handler(http: ClientSession, checkout: MemoryCheckout) -> None:
@@ -167,7 +168,7 @@ async def test_every_answer_carries_the_security_headers(http: ClientSession, ch
             "base-uri": "'none'",
             "require-trusted-types-for": "'script'",
         }
-        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["referrer-policy"] == "strict-origin"
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["cross-origin-opener-policy"] == "same-origin"
         assert "camera=()" in answer.headers["permissions-policy"]
@@ -227,7 +228,7 @@ async def test_language_is_the_requested_one_then_the_readers_own(
     async with http.get(link.page(**query), headers={"accept-language": header}) as answer:
         html = await answer.text()
         assert answer.headers["content-language"] == language
-    assert f'<html lang="{language}">' in html
+    assert f'<html lang="{language}" dir="ltr">' in html
     assert ("选择支付方式" in html) == (language == "zh-Hans")
     assert "&amp;lang=zh" in html or "&lang=zh" in html
 
@@ -251,19 +252,93 @@ def test_every_language_has_every_text(texts: Translations) -> None:
 )
 async def test_return_leads_only_to_a_web_address(http: ClientSession, checkout: MemoryCheckout, address: str) -> None:
     link = checkout.create(status=CheckoutStatus.SUCCEEDED, return_url=address, sandbox_payer_url=address)
+    checkout.change(link, cancel_url=address)
     html = await page(http, link)
     assert address not in html
-    assert re.findall(r"<a [^>]*data-return[^>]*>", html)[0].endswith(" hidden>")
+    links = re.findall(r"<a [^>]*data-(?:return|cancel|leave)[^>]*>", html)
+    assert [one.endswith(" hidden>") for one in links] == [True] * 4
     checkout.change(link, return_url="https://shop.example/orders/1?a=1&b=2")
     assert 'href="https://shop.example/orders/1?a=1&amp;b=2"' in await page(http, link)
 
 
-async def test_sandbox_says_so_and_production_does_not(http: ClientSession, checkout: MemoryCheckout) -> None:
-    live = await page(http, checkout.create())
-    sandbox = await page(http, checkout.create(sandbox_payer_url="http://127.0.0.1:9/payer"))
-    assert '<p class="sandbox" data-sandbox hidden>' in live
-    assert '<p class="sandbox" data-sandbox>' in sandbox
-    assert 'href="http://127.0.0.1:9/payer"' in sandbox
+BACK = [
+    (CheckoutStatus.REQUIRES_PAYMENT, None, ("wechat_native",), ["leave"]),
+    (CheckoutStatus.REQUIRES_PAYMENT, None, (), ["cancel"]),
+    (CheckoutStatus.PROCESSING, QR, ("wechat_native",), ["leave"]),
+    (CheckoutStatus.PROCESSING, None, ("wechat_native",), ["leave"]),
+    (CheckoutStatus.CLOSED, None, (), ["cancel"]),
+    (CheckoutStatus.SUCCEEDED, None, (), ["return"]),
+]
+
+
+@pytest.mark.parametrize(("status", "action", "methods", "names"), BACK, ids=str)
+async def test_each_step_offers_one_way_back_and_only_the_paid_one_leads_to_the_order(
+    http: ClientSession, checkout: MemoryCheckout, status: CheckoutStatus, action: PayerAction | None,
+    methods: tuple[str, ...], names: list[str],
+) -> None:  # fmt: skip
+    html = await page(http, checkout.create(status=status, action=action, methods=methods))
+    shown = re.sub(r"<section[^>]* hidden.*?</section>", "", html, flags=re.DOTALL)
+    visible = re.findall(r'<a [^>]*data-(return|cancel|leave)[^>]*href="([^"]+)">', shown)
+    address = "https://shop.example/orders/1001" if names == ["return"] else "https://shop.example/cart"
+    assert visible == [(name, address) for name in names]
+
+
+async def test_no_method_says_so_and_asks_nobody_to_pay(http: ClientSession, checkout: MemoryCheckout) -> None:
+    link = checkout.create(methods=())
+    html = await page(http, link)
+    assert shown_panels(html) == ["unavailable"]
+    assert "The merchant has been notified" in html
+
+
+ENDINGS = [
+    ({"status": CheckoutStatus.CLOSED, "close_reason": "expired"}, ENGLISH.closed_expired),
+    ({"status": CheckoutStatus.CLOSED, "close_reason": "merchant"}, ENGLISH.closed_merchant),
+    ({"status": CheckoutStatus.CLOSED, "close_reason": "operator"}, ENGLISH.closed),
+]
+
+
+@pytest.mark.parametrize(("ending", "heading"), ENDINGS, ids=str)
+async def test_a_closed_payment_says_why_and_when(
+    http: ClientSession, checkout: MemoryCheckout, clock: ManualClock, ending: dict[str, object], heading: str
+) -> None:
+    html = await page(http, checkout.create(**ending, finished_at=clock.now()))
+    assert f"data-closed>{heading}</h2>" in html
+    assert f'datetime="{instant(clock.now())}">{clock.now():%Y-%m-%d %H:%M} UTC</time>' in html
+
+
+async def test_a_paid_payment_shows_when_how_and_the_merchants_number(
+    http: ClientSession, checkout: MemoryCheckout, clock: ManualClock
+) -> None:
+    link = checkout.create(method="alipay_qr")
+    checkout.succeed(link)
+    html = await page(http, link, lang="zh")
+    panel = re.findall(r'data-phase="succeeded".*?</section>', html, flags=re.DOTALL)[0]
+    for expected in ("支付时间", instant(clock.now()), "支付宝", "商户订单号", "2026-001001"):
+        assert expected in panel
+
+
+@pytest.mark.parametrize(("declined", "heading"), [(True, ENGLISH.declined), (False, ENGLISH.failed)])
+async def test_a_failed_attempt_is_called_declined_only_if_it_was(
+    http: ClientSession, checkout: MemoryCheckout, declined: bool, heading: str
+) -> None:
+    html = await page(http, checkout.create(failure={}, declined=declined))
+    assert re.findall(r"<span data-(?:declined|failed)>([^<]+)</span>", html) == [heading]
+
+
+@pytest.mark.parametrize("sandbox", [False, True])
+async def test_every_page_of_a_sandbox_says_so_and_none_of_production(checkout: MemoryCheckout, sandbox: bool) -> None:
+    with serving(cashier_app(checkout, sandbox=sandbox)) as url:
+        async with ClientSession(url, cookie_jar=DummyCookieJar()) as http:
+            shown = [await page(http, checkout.create(status=status)) for status in CheckoutStatus]
+            shown += [await page(http, checkout.create(methods=()))]
+            async with http.get("/pay/nothing?token=x") as answer:
+                shown.append(await answer.text())
+    assert {ENGLISH.sandbox in html for html in shown} == {sandbox}
+
+
+async def test_a_developer_in_the_sandbox_can_play_the_payer(http: ClientSession, checkout: MemoryCheckout) -> None:
+    link = checkout.create(sandbox_payer_url="http://127.0.0.1:9/payer")
+    assert 'href="http://127.0.0.1:9/payer"' in await page(http, link)
 
 
 async def test_without_script_a_form_starts_the_attempt_and_the_page_renews_itself(
@@ -286,4 +361,4 @@ async def test_many_pages_at_once_stay_apart(http: ClientSession, checkout: Memo
     pages = await asyncio.gather(*(page(http, link) for link in links))
     for number, (link, html) in enumerate(zip(links, pages, strict=True)):
         assert f"¥1.{number:02}" in html
-        assert html.count(ids.encode("pay", link.payment_id)) == 3
+        assert html.count(ids.encode("pay", link.payment_id)) == 4

@@ -10,11 +10,14 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
+from hutong.cashier.model import IdentityAnswer
 from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, RateLimit
 from hutong.cashier.routes import TOKEN_HEADER
-from hutong.clock import ManualClock
+from hutong.channels import ActionKind, Device, PayerAction
+from hutong.clock import ManualClock, instant
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
+from hutong.payments.errors import AttemptInProgress
 from support.fakes.checkout import Link, MemoryCheckout
 
 TOO_LONG = b'{"method":"wechat_native","padding":"' + b"x" * 5_000 + b'"}'
@@ -41,8 +44,13 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
         "method": None,
         "qr": None,
         "next_action": None,
+        "bridge": None,
         "failure": None,
+        "declined": False,
+        "closed": None,
+        "receipt": None,
         "return_url": "https://shop.example/orders/1001",
+        "cancel_url": "https://shop.example/cart",
         "sandbox_payer_url": None,
     }
     await pay(http, link, "wechat_native")
@@ -59,6 +67,7 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
     checkout.succeed(link)
     paid = (await status(http, link))[2]
     assert (paid["phase"], paid["final"], paid["failure"]) == ("succeeded", True, None)
+    assert paid["receipt"] == {"at": instant(checkout.clock.now()), "method": "WeChat Pay"}
 
 
 async def test_unchanged_status_is_304_as_time_passes_and_changed_is_not(
@@ -183,3 +192,73 @@ def test_memory_of_the_rate_limit_is_bounded(clock: ManualClock, ids: Ids) -> No
     for number in range(LINKS_MAX + 10):
         limit.count(payment_id, str(number))
     assert len(limit._buckets) == LINKS_MAX
+
+
+async def test_an_order_that_stands_in_the_way_is_named_with_its_wallet_and_the_time(
+    http: ClientSession, checkout: MemoryCheckout
+) -> None:
+    link = checkout.create()
+    checkout.refusal = AttemptInProgress("x", method="alipay_qr", wallet="alipay", wait_s=301)
+    async with http.post(
+        f"{link.path}/attempts", json={"method": "wechat_native"}, headers={TOKEN_HEADER: link.token}
+    ) as answer:
+        problem = orjson.loads(await answer.read())
+        assert (answer.status, answer.headers["retry-after"], problem["code"]) == (409, "301", "attempt_in_progress")
+    assert problem["running"] == {"method": "alipay_qr", "wallet": "alipay", "wait_s": 301}
+    assert "Alipay" in problem["text"]
+    assert "6 min" in problem["text"]
+    checkout.refusal = AttemptInProgress("x", method="alipay_qr", wallet="alipay")
+    async with http.post(f"{link.path}/attempts", data={"token": link.token, "method": "x", "lang": "zh"}) as answer:
+        assert answer.status == 409
+        assert "Alipay" in await answer.text()  # without a script, as a page
+
+
+async def test_a_code_whose_time_is_over_is_renewed_and_not_shown(
+    http: ClientSession, checkout: MemoryCheckout, clock: ManualClock
+) -> None:
+    link = checkout.create()
+    await pay(http, link, "alipay_qr")
+    checkout.change(link, action_expires_at=clock.now() + timedelta(minutes=8))
+    assert (await status(http, link))[2]["phase"] == "scan"
+    clock.advance(timedelta(minutes=8))
+    expired = (await status(http, link))[2]
+    assert (expired["phase"], expired["method"], expired["qr"]) == ("renew", "alipay_qr", None)
+    async with http.get(link.page(lang="zh")) as answer:
+        html = await answer.text()
+    assert '<input type="hidden" name="method" value="alipay_qr">' in html
+    clock.advance(timedelta(minutes=7))  # and with the payment everything is over
+    assert (await status(http, link))[2]["phase"] != "renew"
+
+
+async def test_the_page_is_made_for_the_device_that_the_browser_states(
+    http: ClientSession, checkout: MemoryCheckout
+) -> None:
+    link = checkout.create(open_in_browser=True)
+    agents = {"MicroMessenger/8.0 Mobile": Device.WECHAT, "Mobile Safari": Device.PHONE, "Firefox": Device.DESKTOP}
+    for agent, device in agents.items():
+        async with http.get(link.page(), headers={"user-agent": agent}) as answer:
+            assert "open this page in the browser" in " ".join((await answer.text()).split())
+        assert checkout.devices[-1] is device
+    checkout.change(link, methods=())
+    async with http.get(link.page()) as answer:
+        assert "Open this page in your browser" in await answer.text()
+
+
+async def test_a_payer_whom_the_channel_has_to_identify_goes_there_first_and_comes_back(
+    http: ClientSession, checkout: MemoryCheckout
+) -> None:
+    link = checkout.create(methods=("wechat_jsapi",))
+    checkout.identity_urls["wechat_jsapi"] = "https://open.example/authorize"
+    assert await pay(http, link, "wechat_jsapi") == (200, {"redirect": "https://open.example/authorize"})
+    assert checkout.attempts == []
+    parameters = {"appId": "wx1", "package": "prepay_id=wx2"}
+    checkout.actions["wechat_jsapi"] = PayerAction(ActionKind.SDK, orjson.dumps(parameters).decode())
+    back = f"{link.path}/identified?token={link.token}&method=wechat_jsapi&account=acc_1&code=c1&state=s1"
+    async with http.get(back, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, link.page())
+    assert checkout.identified == [IdentityAnswer("wechat_jsapi", "acc_1", "c1", "s1")]
+    checkout.change(link, bridge=parameters)
+    shown = (await status(http, link))[2]
+    assert (shown["phase"], shown["bridge"]) == ("in_app", parameters)
+    async with http.get(back.replace(link.token, "another"), allow_redirects=False) as answer:
+        assert answer.status == 404

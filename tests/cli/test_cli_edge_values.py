@@ -180,6 +180,6 @@ def test_every_integer_has_bounds() -> None:
         if None in (parameter.type_descriptor.parameter_info.min, parameter.type_descriptor.parameter_info.max)
     ]
     assert set(unbounded) == {
-        ("merchant", "create", "fee_ppm"), ("merchant", "overdraft", "limit_minor"),
+        ("merchant", "create", "fee_ppm"), ("merchant", "update", "fee_ppm"), ("merchant", "overdraft", "limit_minor"),
         ("ledger", "set-overdraft", "limit_minor"),
     }, "those whose package has the bounds"  # fmt: skip

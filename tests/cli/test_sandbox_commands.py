@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,3 +87,12 @@ async def test_the_credentials_of_a_merchant_under_a_service_provider_are_printe
     assert (await result(command, "credentials", "stripe"))["base_url"] == running
     refused = await asyncio.to_thread(command, "sandbox", "credentials", "stripe", "--provider")
     assert (refused.returncode, refused.stdout) == (2, "")
+
+
+async def test_the_clock_is_shown_and_moved_forward(command: Run) -> None:
+    for advance, ahead in (((), 0), (("--advance-seconds", "86400"), 86_400), ((), 86_400)):
+        done = await asyncio.to_thread(command, "sandbox", "clock", *advance)
+        assert done.returncode == 0, done.stderr
+        now, _, distance = done.stdout.strip().partition(", ")
+        assert abs(datetime.fromisoformat(now) - datetime.now(UTC) - timedelta(seconds=ahead)) < timedelta(minutes=1)
+        assert distance == f"{ahead} s ahead of the machine"

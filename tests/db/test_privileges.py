@@ -85,6 +85,8 @@ ONLY_COMMANDS = [
     MAKES_AN_ADMINISTRATOR,
     "UPDATE operators.operator SET disabled_at = now()",
     "INSERT INTO merchants.merchant (id, name, created_at) VALUES (gen_random_uuid(), 'x', now())",
+    "UPDATE merchants.merchant SET fee_ppm = 0",
+    "UPDATE merchants.merchant SET logo_content = ''",
     "INSERT INTO merchants.api_key (id) VALUES (gen_random_uuid())",
     "UPDATE merchants.api_key SET revoked_at = NULL",
     "UPDATE channels.account SET credentials_sealed = ''",

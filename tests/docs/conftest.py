@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "docs" / "ext"))
 
 
 @pytest.fixture(scope="session")
 def parts() -> dict[str, str]:
     """The generated parts of the documentation, by file name."""
-    sys.path.insert(0, str(ROOT / "docs" / "ext"))
     import generate
 
     found: dict[str, str] = generate.parts()

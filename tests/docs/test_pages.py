@@ -18,6 +18,7 @@ import pytest
 
 import hutong
 from hutong import customers, events, ledger, payments
+from hutong.api import ERROR_CODES
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
 from hutong.channels.wechat.adapter import WeChatPay
@@ -46,7 +47,7 @@ def codes() -> dict[str, int | None]:
             importlib.import_module(module.name)
     problem = importlib.import_module("hutong.api.problems")
     found: dict[str, int | None] = {error.code: error.http_status for error in error_classes()}
-    found |= {code: None for code, _ in problem._VALIDATION_ERRORS.values() if code not in found}
+    found |= {code: None for code in problem._VALIDATION_CODES.values() if code not in found}
     found |= {code: status for status, code in problem._STATUS_CODES.items() if code not in found}
     for call in ast.walk(ast.parse(inspect.getsource(problem))):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "problem_response":
@@ -67,13 +68,20 @@ def test_every_error_code_has_its_effect_on_a_key_and_the_page_names_those_that_
         assert named == expected - {"channel_unreachable", "configuration_error", "invariant_broken"}
 
 
-def test_every_error_code_has_a_heading_and_every_heading_a_code() -> None:
-    headings = re.findall(r"^## (\w+)$", (DOCS / "reference" / "errors.md").read_text(), re.MULTILINE)
+def test_every_error_code_has_a_heading_and_every_heading_a_code(parts: dict[str, str]) -> None:
+    headings = re.findall(r"^## (\w+)$", parts["errors.md"], re.MULTILINE)
     assert headings == sorted(codes())
 
 
-def test_headings_of_errors_name_the_status_that_is_answered() -> None:
-    text = (DOCS / "reference" / "errors.md").read_text()
+def test_every_error_code_says_what_it_means_where_it_comes_from_and_what_to_do() -> None:
+    for code, entry in ERROR_CODES.items():
+        for text in (entry.meaning, entry.cause, entry.action):
+            assert re.fullmatch(r"[A-Z`].{10,}\.", text, re.DOTALL), (code, text)
+    assert list(ERROR_CODES) == sorted(ERROR_CODES)
+
+
+def test_headings_of_errors_name_the_status_that_is_answered(parts: dict[str, str]) -> None:
+    text = parts["errors.md"]
     documented = {code: int(status) for code, status in re.findall(r"^## (\w+)\n\n(\d{3})\. ", text, re.MULTILINE)}
     assert documented.keys() == codes().keys()
     assert {code: documented[code] for code, status in codes().items() if status} == {
@@ -125,13 +133,15 @@ def test_every_credential_of_a_channel_is_documented(
 def test_every_operation_is_on_the_page_and_every_link_to_an_object_has_its_end(parts: dict[str, str]) -> None:
     import http_page
 
-    page = parts["http.md"]
-    for path, operations in http_page.document()["paths"].items():
-        for method in operations:
-            assert f"\n{method.upper()} {path} HTTP/1.1\n" in page
-    wanted = set(re.findall(r"\(#(object-\w+)\)", page))
-    assert wanted
-    assert wanted <= set(re.findall(r"^\((object-\w+)\)=$", page, re.MULTILINE))
+    documents = http_page.documents()
+    for name, audience in (("http.md", "merchant"), ("http-operator.md", "operator")):
+        page = parts[name]
+        for path, operations in documents[audience]["paths"].items():
+            for method in operations:
+                assert f"\n{method.upper()} {path} HTTP/1.1\n" in page
+        wanted = set(re.findall(r"\(#((?:operator-)?object-\w+)\)", page))
+        assert wanted
+        assert wanted <= set(re.findall(r"^\(([\w-]*object-\w+)\)=$", page, re.MULTILINE))
 
 
 @pytest.mark.parametrize("name", ["payment", "attempt", "refund", "dispute"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -36,6 +37,8 @@ PAST_THE_JOURNAL = {
         "key_0000000000e00800000000000" + "1 is not as the journal states it"
     ),
     "UPDATE merchants.api_key SET hash = sha256('x') WHERE id = :key": "{key} is not as the journal states it",
+    "UPDATE merchants.api_key SET scopes = NULL WHERE id = :key": "{key} is not as the journal states it",
+    "UPDATE merchants.api_key SET expires_at = NULL WHERE id = :key": "{key} is not as the journal states it",
     "UPDATE merchants.api_key SET revoked_at = NULL WHERE id = :revoked": (
         "{revoked} is disabled or revoked by the journal and works all the same"
     ),
@@ -62,8 +65,11 @@ async def test_what_was_written_past_the_journal_is_found(
                 )  # fmt: skip
             await operators.disable_operator(tx, names["gone"], reason="left", now=clock.now())
             await merchants.create_merchant(tx, merchants.NewMerchant(merchant, "Example Store"), now=clock.now())
+            limits = merchants.KeyLimits(frozenset({"payments:read"}), clock.now() + timedelta(days=1))
             for name in ("key", "revoked"):
-                await merchants.create_api_key(tx, merchant, key_id=names[name], random="r" * 43, now=clock.now())
+                await merchants.create_api_key(
+                    tx, merchant, key_id=names[name], random="r" * 43, now=clock.now(), limits=limits
+                )
             await merchants.revoke_api_key(tx, names["revoked"], now=clock.now())
         public = {name: encode("opr" if name in ("viewer", "gone") else "key", names[name]) for name in names}
         for statement, problem in PAST_THE_JOURNAL.items():

@@ -34,6 +34,7 @@ from support.fixtures.payments import AMOUNT, METHOD, answered
 UNKNOWN_TO_ADOPTION: dict[str, st.SearchStrategy[Any]] = {
     "subject": st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=127),
     "return_url": st.none() | st.just("https://shop.example/back"),
+    "cancel_url": st.none() | st.just("https://shop.example/cart"),
     "metadata": st.dictionaries(st.sampled_from(["a", "b"]), st.sampled_from(["", "1"])),
     "capture_method": st.sampled_from(CaptureMethod),
     "customer": st.none() | st.just(Customer("c-1", "A payer", None)),

@@ -10,6 +10,7 @@ import pytest
 from hutong import payments
 from hutong.channels import ChannelState
 from hutong.ids import encode
+from hutong.merchants import Switching
 from hutong.payments import Payment, Payments, Source
 from hutong.payments.errors import AttemptInProgress, PayerDetailMissing, PaymentNotPayable
 from hutong.payments.store import read_timeline
@@ -113,7 +114,7 @@ async def test_no_other_attempt_while_one_in_doubt_could_still_take_the_money(
 ) -> None:
     card = await started(world, lifecycle, "test_card", payer={"token": "t"})
     with pytest.raises(AttemptInProgress):  # a card cannot be closed
-        await lifecycle.start(card, METHOD)
+        await lifecycle.start(card, METHOD, switching=Switching.STRICT)
     wallet = await started(world, lifecycle, METHOD)
     channel.reachable = False
     with pytest.raises(AttemptInProgress):  # nobody confirms that the code is closed

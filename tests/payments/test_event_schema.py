@@ -55,7 +55,9 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     channel.payer_pays(number(reserved))
     await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(reserved).encode())
     await lifecycle.capture((await world.see(reserved)).payment)
+    await lifecycle.report_no_method(reserved.payment_id)  # it is over: nothing is written
     misfit = await placed(world, lifecycle)
+    await lifecycle.report_no_method(misfit.payment_id)
     channel.orders[number(misfit)].captured_minor = 1
     channel.payer_pays(number(misfit))
     await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(misfit).encode())

@@ -15,7 +15,13 @@ from hutong.errors import NotFound, Unavailable
 from hutong.idempotency.keys import claim as claim_keys
 from hutong.ids import encode
 from hutong.payments import Payments, PlaceOrder
-from hutong.payments.errors import NoRoute, NotificationReplayed, PaymentAlreadySucceeded, PaymentNotPayable
+from hutong.payments.errors import (
+    MethodUnknown,
+    NoRoute,
+    NotificationReplayed,
+    PaymentAlreadySucceeded,
+    PaymentNotPayable,
+)
 from support.fakes.channel import CAPABILITIES, HonestChannel
 from support.fixtures.payments import METHOD, World, number, placed, repeated, sweep
 
@@ -223,8 +229,11 @@ async def test_a_method_that_nobody_offers_is_refused_before_anything_is_written
     world: World, lifecycle: Payments
 ) -> None:
     payment = await world.payment(attempt=False)
-    with pytest.raises(NoRoute):
+    with pytest.raises(MethodUnknown) as refusal:
         await lifecycle.start(payment, "another")
+    assert refusal.value.extensions == {"methods": ("test_barcode", "test_card", "test_qr")}
+    with pytest.raises(NoRoute, match="no account for it"):  # an installed channel has it, and no account does
+        await lifecycle.start(payment, "wechat_native")
     assert (await world.see(payment)).payment.attempts == []
 
 
@@ -322,7 +331,7 @@ async def test_a_method_is_offered_in_its_own_currencies_only(
     for currencies, offered in ((frozenset(), [METHOD]), (frozenset({"CNY"}), [METHOD]), (frozenset({"USD"}), [])):
         methods = {METHOD: replace(can.methods[METHOD], currencies=currencies)}
         channel.capabilities = replace(can, currencies=frozenset({"CNY", "USD"}), methods=methods)
-        assert await selector.methods(100, "CNY") == offered
+        assert [offer.name for offer in await selector.methods(100, "CNY")] == offered
     wanted_route = payments.RouteRequest(METHOD, 100, "CNY", merchant_id=world.merchant_id, merchant_order_no="1")
     with pytest.raises(NoRoute, match="currency_not_offered"):
         await selector.choose(wanted_route)

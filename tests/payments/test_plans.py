@@ -67,6 +67,15 @@ async def filled(fresh_server_database: str) -> AsyncIterator[Tx]:
             """,
             NOW,
         )
+        await tx.execute(
+            """
+            INSERT INTO payments.metadata_entry (merchant_id, name, value, payment_id)
+            SELECT p.merchant_id, n.name, n.value::text, p.id
+            FROM payments.payment AS p
+            CROSS JOIN LATERAL (VALUES ('shop', abs(hashtext(p.id::text)) % 50), ('table', 2)) AS n (name, value)
+            """
+        )
+        await tx.execute("ANALYZE payments.metadata_entry")
         await tx.execute("ANALYZE payments.payment, payments.attempt, payments.timeline, payments.refund")
         yield tx
 
@@ -98,7 +107,27 @@ HOT = {
     "list_refunds_in_doubt": ((100,), {"refund_doubt_idx"}),
     "claim_refund_alarms": ((NOW, 1, 100), {"refund_doubt_idx"}),
     "read_timeline": ((SOME,), {"timeline_pkey"}),
-    "list_payments": ((MERCHANT, UUID(int=15_000), None, 21), {"payment_merchant_idx"}),
+    "list_payments": ((MERCHANT, UUID(int=15_000), None, 21, None, None, None), {"payment_merchant_idx"}),
+    "list_payments_by_metadata": (
+        SQL.list_payments_by_metadata.values(
+            merchant_id=MERCHANT,
+            names=["shop", "table"],
+            values=["1", "2"],
+            least=None,
+            after=UUID(int=15_000),
+            status=None,
+            begin=None,
+            end=None,
+            limit=21,
+        ),
+        {"metadata_entry_pkey", "payment_pkey"},
+    ),
+    "list_refunds": (
+        SQL.list_refunds.values(
+            merchant_id=MERCHANT, after_at=NOW, after_id=UUID(int=215_000), begin=None, state=None, limit=21
+        ),
+        {"refund_merchant_idx", "payment_pkey"},
+    ),
     "find_by_order_no": (
         ([MERCHANT] * 64, [f"order-{n}" for n in range(64)]),
         {"payment_merchant_order_no_merchant_id_key"},
@@ -124,7 +153,7 @@ async def test_a_hot_statement_uses_its_index(filled: Tx, name: str, mode: str) 
 @pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
 async def test_a_deep_page_is_found_in_the_index_and_not_by_reading_all_before_it(filled: Tx, mode: str) -> None:
     await filled.execute(f"SET LOCAL plan_cache_mode = {mode}")
-    plan = await _plan(filled, SQL.list_payments.text, (MERCHANT, UUID(int=1_000), None, 21))
+    plan = await _plan(filled, SQL.list_payments.text, (MERCHANT, UUID(int=1_000), None, 21, None, None, None))
     (scan,) = [node for node in _nodes(plan) if node.get("Index Name") == "payment_merchant_idx"]
     assert "merchant_id, id) <" in scan["Index Cond"].replace("ROW(", "")
 

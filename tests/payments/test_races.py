@@ -89,6 +89,7 @@ OTHER_CONTENT = [
     {"currency": "JPY"},
     {"subject": "x"},
     {"return_url": "https://x"},
+    {"cancel_url": "https://x"},
     {"metadata": {"a": "b"}},
 ]
 

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
+from hutong.clock import ManualClock
 from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
+from support.sandbox_merchant import SPEED, Merchant
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,12 @@ async def notices() -> AsyncIterator[tuple[str, asyncio.Queue[tuple[dict[str, st
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}/notify", taken
     await runner.cleanup()
+
+
+@pytest.fixture
+async def merchant(keys: WeChatSandboxKeys, folder, clock: ManualClock) -> AsyncIterator[Merchant]:
+    async with (
+        serve(SandboxSettings(folder, speed=SPEED, clock=clock)) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        yield Merchant(session, url, keys, clock)

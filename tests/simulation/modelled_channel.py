@@ -605,7 +605,7 @@ class ModelledChannel(Channel):
         self.capabilities = Capabilities(
             channel="modelled",
             methods={
-                "qr": PaymentMethod(ActionKind.QR_CODE),
+                "qr": PaymentMethod(ActionKind.QR_CODE, closes_unopened=False),
                 "qr_other": PaymentMethod(ActionKind.QR_CODE),
                 "card": PaymentMethod(ActionKind.QR_CODE, manual_capture=True),
                 "card_other": PaymentMethod(ActionKind.QR_CODE, manual_capture=True),

@@ -69,9 +69,10 @@ LIMITS = {
         notify_url_max=256,
         return_url_max=256,
         payers={
-            "unionpay_wallet": ({"auth_code": "6" * 24}, {"auth_code": "6" * 16}),
+            "unionpay_code": ({"auth_code": "62" + "6" * 22}, {"auth_code": "62" + "6" * 14}),
             "unionpay_collection": ({"agreement": "z" * 128}, {"agreement": "z"}),
         },
+        pays_at_once=frozenset({"unionpay_code"}),
     ),
     "stripe": Limits(
         attempt_no=64,
@@ -195,7 +196,12 @@ async def _follow(rig: Rig, request: Any, placed: OrderReference, now: datetime)
 
 async def _close(rig: Rig, now: datetime) -> None:
     """Close an order of each method that nobody has paid."""
-    waiting = {"wechat_code": {"auth_code": "13" + "0" * 16}, "card": {"token": "pm_card_threeDSecure2Required"}}
+    waiting = {
+        "wechat_code": {"auth_code": "13" + "0" * 16},
+        "alipay_code": {"auth_code": "28763443825664399"},
+        "unionpay_code": {"auth_code": "62" + "0" * 17},
+        "card": {"token": "pm_card_threeDSecure2Required"},
+    }
     for method in rig.channel.capabilities.methods:
         payer = waiting.get(method) or (LIMITS[rig.control.channel].payers or {}).get(method, ({},))[0]
         capture = not rig.channel.capabilities.methods[method].manual_capture
@@ -215,8 +221,9 @@ async def _close(rig: Rig, now: datetime) -> None:
             capture=capture,
             close_requested_at=now,
         )
-        await rig.channel.close(order, now=now)
-        await rig.channel.close(replace(order, channel_order_no=None), now=now)
+        later = now + timedelta(seconds=15)  # WeChat reverses no payment by code before
+        await rig.channel.close(order, now=later)
+        await rig.channel.close(replace(order, channel_order_no=None), now=later)
 
 
 async def _answer_disputes(rig: Rig, now: datetime) -> None:

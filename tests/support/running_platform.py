@@ -9,11 +9,13 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +38,7 @@ from hutong.sandbox import accounts as sandbox_accounts
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
 from support import create_database
+from support.described import PROBLEM, Described
 
 METHOD = "wechat_native"
 _WRITTEN_IN_THE_BACKGROUND = {
@@ -44,6 +47,11 @@ _WRITTEN_IN_THE_BACKGROUND = {
 }  # fmt: skip
 _numbers = itertools.count(1)
 _RUN = secrets.token_hex(3)
+
+
+FOREIGN = re.compile(
+    r"\bshould\b|Value error|Input |valid (integer|string|boolean)|of the form that the reference describes"
+)
 
 
 class ShiftedClock:
@@ -179,7 +187,18 @@ class PlatformApi:
         async with self.session.request(
             method, target, data=body, headers=sent, allow_redirects=False, skip_auto_headers=["Content-Type"]
         ) as response:
-            return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, await response.read())
+            headers = {k.lower(): v for k, v in response.headers.items()}
+            answer = Answer(response.status, headers, await response.read())
+        if answer.body and headers.get("content-type") == PROBLEM and answer.status < 500:
+            code, detail = answer.json["code"], answer.json["detail"]
+            assert not self.described.refuses(method, path, code), f"{method} {path} does not document {code}"
+            assert not FOREIGN.search(detail), f"{method} {path} answers in the validation library's words: {detail}"
+        return answer
+
+    @cached_property
+    def described(self) -> Described:
+        """The documents of the application."""
+        return Described(self.app)
 
     def order(self, **changed: Any) -> dict[str, Any]:
         """Return a valid order of a merchant."""

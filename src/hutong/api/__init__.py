@@ -6,16 +6,22 @@ document with a stable `code`; no route shows a merchant the data of another.
 
 from hutong.api.application import create_app
 from hutong.api.dependencies import Services
+from hutong.api.description import GENERAL_CODES
+from hutong.api.error_codes import ERROR_CODES
 from hutong.api.responses import JsonAnswers
 from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
+from hutong.api.schemas.event_samples import sample_event
 from hutong.api.start_page import create_start_page
 
 __all__ = [
+    "ERROR_CODES",
     "EVENT_TYPES",
+    "GENERAL_CODES",
     "JsonAnswers",
     "Services",
     "asyncapi",
     "create_app",
     "create_start_page",
     "json_schemas",
+    "sample_event",
 ]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
-from typing import Any
 
 from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
@@ -15,21 +14,14 @@ import hutong
 from hutong import db
 from hutong.api import channel_notifications, docs_page, health, merchant, operator
 from hutong.api.dependencies import Services
+from hutong.api.description import MERCHANT_TEXT, OPERATOR_TEXT, Description
 from hutong.api.guesses import Guesses
-from hutong.api.problems import Problem, install
+from hutong.api.problems import install
 from hutong.api.requests import RequestObserver
 from hutong.api.traces import FLUSH_EVERY_S, Traces
 from hutong.clock import SystemClock
 from hutong.errors import HutongError
 from hutong.ids import Ids
-
-_DESCRIPTION = """
-Take payments through one API, at any channel.
-
-Amounts are integers in minor units (`1999` is 19.99 in CNY) beside an ISO 4217 code. Instants are RFC 3339 in UTC.
-Errors are problem documents (RFC 9457) with a stable `code`. A request that is repeated with the same
-`Idempotency-Key` and body gets the first answer again.
-"""
 
 
 def create_app(
@@ -45,7 +37,7 @@ def create_app(
         open_services: Opens the services of the routes when the application starts, and closes them at its end.
         identifiers: Makes request ids.
         extra: Makes further routes once the services are open, such as the cashier's.
-        documented: Whether `/docs` and `/openapi.json` are served.
+        documented: Whether the OpenAPI documents and their pages are served.
     """
 
     traces = Traces(SystemClock())
@@ -62,22 +54,24 @@ def create_app(
     app = FastAPI(
         title="Hutong",
         version=hutong.__version__,
-        description=_DESCRIPTION,
         lifespan=lifespan,
-        openapi_url="/openapi.json" if documented else None,
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     # A request goes through the routes in this order: those that are asked most come first.
-    routers = [*merchant.ROUTERS, channel_notifications.router, *operator.ROUTERS, health.router]
-    routers += [docs_page.router] if documented else []
-    install(app, [route for router in routers for route in router.routes if isinstance(route, APIRoute)])
+    others = [channel_notifications.router, *operator.ROUTERS, health.router]
+    routers = [*merchant.ROUTERS, *others, *[docs_page.router] * documented]
+    app.state.descriptions = {
+        "merchant": Description("Hutong", MERCHANT_TEXT, _routes(merchant.ROUTERS), receives_events=True),
+        "operator": Description("Hutong for operators", OPERATOR_TEXT, _routes(others)),
+    }
+    install(app, _routes(routers))
     for router in routers:
         app.include_router(router)
     app.state.traces = traces
     app.add_middleware(RequestObserver, identifiers=identifiers, guesses=Guesses(SystemClock()), traces=traces)
-    _complete_schema(app)
     return app
 
 
@@ -96,21 +90,5 @@ async def _writing(traces: Traces, opened: Services) -> AsyncIterator[None]:
             await traces.flush(opened.database, at_end=True)
 
 
-def _complete_schema(app: FastAPI) -> None:
-    """Put our problem document where FastAPI would put its own validation error."""
-    generate = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        if app.openapi_schema is None:
-            document = generate()
-            schemas = document["components"]["schemas"]
-            schemas["Problem"] = Problem.model_json_schema()
-            for name in ("HTTPValidationError", "ValidationError"):
-                schemas.pop(name, None)
-            for operation in (operation for path in document["paths"].values() for operation in path.values()):
-                if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    del operation["responses"]["422"]  # any text is a valid path parameter; an unknown id gets 404
-            app.openapi_schema = document
-        return app.openapi_schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
+def _routes(routers: Sequence[APIRouter]) -> list[APIRoute]:
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]

@@ -30,11 +30,11 @@ router = APIRouter(prefix="/channels", tags=["Channel notifications"])
         204: {"description": "Accepted."},
         400: {"description": "Refused, in the channel's own form and without a reason."},
         401: {"description": "Refused, in the channel's own form and without a reason."},
-        **responses(404, 503),
+        **responses(codes="not_found overloaded outcome_unknown unavailable"),
     },
     summary="Accept a channel's notification",
 )
-async def notify(request: Request, use: Use, trail: Trail, account_id: str) -> Response:
+async def accept_notification(request: Request, use: Use, trail: Trail, account_id: str) -> Response:
     """Receive a notification from a channel, proven by its signature; answer once its effect is committed."""
     headers = _headers(request)
     account = ids.decode("acc", account_id)

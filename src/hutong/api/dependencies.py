@@ -15,8 +15,9 @@ from pydantic import BaseModel
 
 from hutong import channels, db, idempotency, ids, merchants, operators, payments, vault
 from hutong.api.responses import JsonAnswers
+from hutong.api.scopes import SCOPES
 from hutong.api.traces import Traces
-from hutong.clock import Clock
+from hutong.clock import Clock, SandboxClock
 from hutong.errors import NotFound, Unauthorized
 
 
@@ -30,10 +31,12 @@ class Services:
         approval_handlers: By the action of a proposal, the function that its approval runs.
         installation: The id of this installation, which is no secret.
         sandbox: Whether webhooks may go over plain http and to private addresses.
+        sandbox_clock: Moves the time of a sandbox; None where time is not to be moved.
         records: The database in which payment records are searched; it may be another one than that of payments.
         avatar_base: The part of an avatar's address before the customer's id.
         single_person_limits: The most, in minor units by currency, that one operator may book or reverse alone.
         payment_validity: The longest time that an order may stay payable.
+        cashier_validity: The time that an order without a method stays payable by default.
     """
 
     database: db.Database
@@ -51,7 +54,9 @@ class Services:
     records: db.Database
     single_person_limits: Mapping[str, int]
     avatar_base: str = ""
+    sandbox_clock: SandboxClock | None = None
     payment_validity: timedelta = payments.NewPayment.VALIDITY_MAX
+    cashier_validity: timedelta = timedelta(minutes=30)
 
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A merchant's API key: `sk_…`")
@@ -76,11 +81,12 @@ async def caller(
     """Return the merchant that sent this request.
 
     Errors:
-        Unauthorized: the key is missing or not valid.
+        Unauthorized: the key is missing or not valid, or may not be used for this operation.
     """
     if credentials is None:
         raise Unauthorized("the API key is missing: send `Authorization: Bearer sk_…`", param="Authorization")
-    return await (await services(request)).directory.authenticate(credentials.credentials)
+    use, scope = await services(request), SCOPES[request.method, request.scope["route"].path]
+    return await use.directory.authenticate(credentials.credentials, scope, now=use.clock.now())
 
 
 async def acting(
@@ -106,6 +112,7 @@ Acting = Annotated[operators.Operator, Depends(acting)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
+        alias="Idempotency-Key",
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",

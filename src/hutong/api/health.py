@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from hutong.api.dependencies import Services, Use
 from hutong.api.problems import responses
+from hutong.api.schemas.enums import PlatformMode
 from hutong.errors import CredentialsUnreadable, Unavailable
 
 router = APIRouter(tags=["Operation"])
@@ -27,22 +28,20 @@ class ReadinessObject(BaseModel):
     """The state of the platform."""
 
     status: Literal["ready"]
-    mode: Literal["normal", "catch_up"] = Field(
-        description="`catch_up` after a restore of the database, until normal work begins."
-    )
+    mode: PlatformMode = Field(description="`catch_up` after a restore of the database, until normal work begins.")
     installation: str = Field(
         description="A random id of the data folder: which of several installations answers at this address."
     )
 
 
 @router.get("/healthz", summary="Check liveness")
-async def healthz() -> HealthObject:
+async def check_liveness() -> HealthObject:
     """Answer 200 as long as the process can answer at all."""
     return HealthObject(status="ok")
 
 
-@router.get("/readyz", summary="Check readiness", responses=responses(503))
-async def readyz(use: Use) -> ReadinessObject:
+@router.get("/readyz", summary="Check readiness", responses=responses(codes="credentials_unreadable unavailable"))
+async def check_readiness(use: Use) -> ReadinessObject:
     """Answer 200 while the database answers and channel accounts can be read; otherwise send traffic elsewhere."""
     try:
         async with asyncio.timeout(2), use.database.transaction() as tx:
@@ -50,7 +49,7 @@ async def readyz(use: Use) -> ReadinessObject:
     except Exception as error:  # whatever the reason, traffic should go elsewhere
         raise Unavailable("the database does not answer") from error
     await _check_credentials(use)
-    mode: Literal["normal", "catch_up"] = "normal" if use.database.catching_up_since is None else "catch_up"
+    mode: PlatformMode = "normal" if use.database.catching_up_since is None else "catch_up"
     return ReadinessObject(status="ready", mode=mode, installation=use.installation)
 
 
@@ -71,6 +70,6 @@ async def _check_credentials(use: Services) -> None:
     response_class=Response,
     responses={200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
-async def metrics() -> Response:
+async def get_metrics() -> Response:
     """Return the metrics of the process in the text format of Prometheus."""
     return Response(prometheus_client.generate_latest(), media_type=prometheus_client.CONTENT_TYPE_LATEST)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import orjson
-from fastapi import Query
+from fastapi import Depends, Query
 from fastapi.params import Query as QueryParameter
 from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from hutong import ids
+from hutong.api.requests import Instant
 from hutong.api.responses import json_answer, rendered_answer
 from hutong.errors import InvalidParameter, NotFound
 
@@ -29,8 +31,27 @@ def _plain_digits(value: object) -> object:
 CURSOR_DESCRIPTION = "The `next_cursor` of the previous page."
 
 Limit = Annotated[
-    int, BeforeValidator(_plain_digits), Query(ge=1, le=100, description="The maximum number of entries in the answer.")
+    int,
+    Query(ge=1, le=100, description="The maximum number of entries in the answer."),
+    BeforeValidator(_plain_digits),  # after the bounds: before them, the description would not name them
 ]
+
+
+async def period(
+    begin: Annotated[Instant | None, Query(alias="from", description="Created at or after this instant.")] = None,
+    end: Annotated[Instant | None, Query(alias="to", description="Created before this instant.")] = None,
+) -> tuple[datetime | None, datetime | None]:
+    """Return the range of time that a list is about.
+
+    Errors:
+        InvalidParameter: it ends before it begins.
+    """
+    if begin is not None and end is not None and end <= begin:
+        raise InvalidParameter("`to` must be after `from`", param="to")
+    return begin, end
+
+
+Period = Annotated[tuple[datetime | None, datetime | None], Depends(period)]
 
 
 def id_cursor(prefix: str) -> QueryParameter:
@@ -53,6 +74,18 @@ def read_cursor(prefix: str, text: str | None) -> UUID | None:
         raise InvalidParameter("`cursor` is not a cursor of this list", param="cursor") from error
 
 
+def read_payment_id(text: str) -> UUID:
+    """Return the id of the payment that a list is about.
+
+    Errors:
+        InvalidParameter: the text is no such id.
+    """
+    try:
+        return ids.decode("pay", text)
+    except NotFound as error:
+        raise InvalidParameter("`payment_id` is not the id of a payment", param="payment_id") from error
+
+
 def cut(entries: Sequence[T], limit: int, cursor_of: Callable[[T], Any]) -> tuple[Sequence[T], Any]:
     """Cut a page from entries of which one more than `limit` was requested.
 
@@ -69,9 +102,10 @@ def page_answer(data: Iterable[Any], next_cursor: Any, **more: Any) -> Response:
     return json_answer(page | more)
 
 
-def rendered_page_answer(data: Iterable[bytes], next_cursor: Any) -> Response:
-    """Answer with a page of documents that are already rendered as JSON."""
-    head = orjson.dumps({"object": "list", "has_more": next_cursor is not None, "next_cursor": next_cursor})
+def rendered_page_answer(data: Iterable[bytes], next_cursor: Any, **more: Any) -> Response:
+    """Answer with a page of documents that are already rendered as JSON, and with the list's own fields in `more`."""
+    page = {"object": "list", "has_more": next_cursor is not None, "next_cursor": next_cursor}
+    head = orjson.dumps(page | more)
     return rendered_answer(head[:-1] + b',"data":[' + b",".join(data) + b"]}")
 
 

@@ -5,12 +5,14 @@ Those about payments and refunds are rendered once, and stored under an idempote
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 
 from hutong import payments
+from hutong.http_responses import REPLAYED
 from hutong.idempotency import StoredAnswer
 from hutong.payments import disputes, refunds
 
@@ -29,6 +31,11 @@ def rendered_answer(body: bytes, status: int = 200) -> Response:
     return Response(body, status, media_type=MEDIA_TYPE)
 
 
+def stored_answer(answer: StoredAnswer) -> Response:
+    """Answer with what is stored under an idempotency key, or would be; a repetition says that it is one."""
+    return Response(answer.body, answer.status, REPLAYED if answer.is_replayed else None, MEDIA_TYPE)
+
+
 class JsonAnswers:
     """Renders answers as JSON; implements `payments.Answers`."""
 
@@ -38,6 +45,12 @@ class JsonAnswers:
     def payment(self, payment: payments.Payment) -> bytes:
         """Render a payment."""
         return orjson.dumps(self._documents.payment(payment))
+
+    def payment_with_refunds(self, payment: payments.Payment, entries: Sequence[refunds.Refund]) -> bytes:
+        """Render a payment with its refunds."""
+        return orjson.dumps(
+            self._documents.payment(payment) | {"refunds": [self._documents.refund(refund) for refund in entries]}
+        )
 
     def refund_object(self, refund: refunds.Refund) -> bytes:
         """Render a refund."""
@@ -74,10 +87,12 @@ class JsonAnswers:
         """
         answer = result.answer or self.order(result)
         if answer.status == _REFUSED:
-            raise payments.errors.OrderNoReused(
+            error = payments.errors.OrderNoReused(
                 "`merchant_order_no` was used for a payment with other content", param="merchant_order_no"
             )
-        return Response(answer.body, answer.status, media_type=MEDIA_TYPE)
+            error.is_replayed = answer.is_replayed
+            raise error
+        return stored_answer(answer)
 
     def to_refund(self, result: refunds.RefundResult) -> Response:
         """Answer a refund request with the stored answer, or one rendered now.
@@ -87,5 +102,7 @@ class JsonAnswers:
         """
         answer = result.answer or self.refund(result)
         if answer.status >= _REFUSED:
-            raise refunds.refusal_error(refunds.RefundRefusal(answer.body.decode()))
-        return Response(answer.body, answer.status, media_type=MEDIA_TYPE)
+            error = refunds.refusal_error(refunds.RefundRefusal(answer.body.decode()))
+            error.is_replayed = answer.is_replayed
+            raise error
+        return stored_answer(answer)

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
@@ -16,7 +17,7 @@ import asyncpg
 from hutong import channels, db, events, merchants, operators, payments, routing
 from hutong.app.approval_handlers import approval_handlers
 from hutong.app.restore import watch_restore
-from hutong.clock import Clock, SystemClock
+from hutong.clock import Clock, SandboxClock, SystemClock, follow
 from hutong.config import Settings, home_folder
 from hutong.errors import ConfigurationError, HutongError
 from hutong.ids import Ids
@@ -35,6 +36,7 @@ class Platform:
 
     Attributes:
         records: The database in which payment records are searched; may be the same one.
+        sandbox_clock: What merchants move the time of a sandbox with; None where time is not to be moved.
     """
 
     settings: Settings
@@ -51,6 +53,7 @@ class Platform:
     public_url: str
     records: db.Database
     adoption: payments.restored.Adoption
+    sandbox_clock: SandboxClock | None = None
 
 
 @contextmanager
@@ -134,6 +137,22 @@ def broker(settings: Settings) -> events.Connect | None:
     return events.connector(settings.broker_url.get_secret_value(), source=settings.event_source)
 
 
+def follow_sandbox_clock(settings: Settings) -> SandboxClock | None:
+    """Let this process keep the time of its installation: the machine's, outside the sandbox.
+
+    Effects:
+        In the sandbox the clock's file is made in the data folder if it is missing.
+    """
+    clock = SandboxClock(sandbox_clock_file(settings)) if settings.sandbox else None
+    follow(clock)
+    return clock
+
+
+def sandbox_clock_file(settings: Settings) -> Path:
+    """Return the file of the sandbox's clock in the data folder, which is created if absent."""
+    return home_folder(settings) / "sandbox-clock"
+
+
 @asynccontextmanager
 async def open_platform(
     settings: Settings,
@@ -156,6 +175,7 @@ async def open_platform(
         role: The database role of the part that this process is.
     """
     configure_logging(level=settings.log_level, output=settings.log_format)
+    sandbox_clock = follow_sandbox_clock(settings) if clock is None else None
     clock = clock or SystemClock()
     ids = ids or Ids(clock, zone=settings.zone, key=open_vault(settings).derive_key("ids"))
     async with AsyncExitStack() as stack:
@@ -180,6 +200,7 @@ async def open_platform(
             clock=clock,
             ids=ids,
             answers=answers,
+            sandbox_clock=sandbox_clock,
         )
         # Before anything is sent: a database that was restored may only ask.
         await watch_restore(database, home_folder(settings), now=clock.now())
@@ -210,6 +231,7 @@ def wire(
     ids: Ids,
     draw: Callable[[], float] | None = None,
     answers: Callable[[payments.Documents], payments.Answers] | None = None,
+    sandbox_clock: SandboxClock | None = None,
 ) -> Platform:
     """Wire the parts over open resources. This neither waits, reads nor starts anything.
 
@@ -217,6 +239,7 @@ def wire(
         records: The database in which payment records are searched; may be the same one.
         draw: Returns a number in [0, 1) for routing's random choices.
         answers: Makes the renderer of answers, which are stored under idempotency keys.
+        sandbox_clock: As in `Platform`.
     """
     address = public_url(settings)
     documents = payments.Documents(address, accounts.text)
@@ -233,7 +256,13 @@ def wire(
         database,
         accounts,
         transactions,
-        payments.PaymentsConfig(address, sandbox=settings.sandbox, queue_limit=settings.queue_limit),
+        payments.PaymentsConfig(
+            address,
+            sandbox=settings.sandbox,
+            queue_limit=settings.queue_limit,
+            switching=merchants.Switching(settings.switching),
+            cashier_methods=tuple(filter(None, settings.cashier_methods.split(","))),
+        ),
         clock=clock,
         ids=ids,
         vault=vault,
@@ -254,6 +283,7 @@ def wire(
         public_url=address,
         records=records,
         adoption=payments.restored.Adoption(database, accounts, lifecycle, transactions, clock=clock, ids=ids),
+        sandbox_clock=sandbox_clock,
     )
 
 

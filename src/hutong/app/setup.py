@@ -51,7 +51,7 @@ async def prepare(settings: Settings, *, sandbox_accounts: Mapping[str, Mapping[
 
 
 async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Mapping[str, object]]) -> dict[str, UUID]:
-    """Create or update the channel accounts that point at the sandbox.
+    """Create or update the channel accounts that point at the sandbox, in this order, which the cashier begins with.
 
     Args:
         accounts: Their credentials, by channel.
@@ -61,7 +61,7 @@ async def ensure_sandbox_accounts(platform: Platform, accounts: Mapping[str, Map
     """
     account_ids: dict[str, UUID] = {}
     async with platform.database.transaction() as tx:
-        for channel, credentials in sorted(accounts.items()):
+        for channel, credentials in accounts.items():
             account_ids[channel] = await channels.accounts.ensure_account(
                 tx,
                 platform.vault,

@@ -10,7 +10,7 @@ from functools import partial
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from hutong import api, bookkeeping, cashier, db, front_door
+from hutong import api, bookkeeping, cashier, db, front_door, till
 from hutong.app.instance import find_cashier, machine_id
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
@@ -47,11 +47,13 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 ids=platform.ids,
                 installation=str(machine_id(home_folder(settings))),
                 sandbox=settings.sandbox,
+                sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
                 documents=platform.documents,
                 single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),
+                cashier_validity=timedelta(minutes=settings.cashier_validity_minutes),
             )
 
     def cashier_routes(services: api.Services) -> list[APIRouter]:
@@ -62,10 +64,13 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             services.directory,
             services.clock,
             payer_text=services.documents.payer_text,
+            checkout_url=services.documents.checkout_url,
             sandbox_url=sandbox_url,
         )
+        logos = cashier.create_logo_router(services.directory)
         start_page = api.create_start_page(sandbox_url=sandbox_url, find_cashier=partial(find_cashier, settings))
-        return [cashier.create_router(checkout, services.clock), start_page]
+        payers = cashier.create_router(checkout, services.clock, sandbox=settings.sandbox)
+        return [logos, payers, till.create_router(sandbox=settings.sandbox), start_page]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -48,6 +48,7 @@ def payment_data(payment_id: UUID, attempt_id: UUID, number: int, now: datetime)
         "currency": "CNY",
         "subject": "Example Store, order 123",
         "return_url": None,
+        "cancel_url": None,
         "metadata": {},
         "customer": None,
         "checkout_url": f"http://127.0.0.1:8080/pay/{name}?token=0123456789abcdef0123456789abcdef",

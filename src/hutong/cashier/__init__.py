@@ -7,9 +7,11 @@ a payment that does not exist. Every answer forbids inline scripts and styles, f
 """
 
 from hutong.cashier.checkout import PaymentCheckout
+from hutong.cashier.logos import create_logo_router
 from hutong.cashier.routes import create_router
 
 __all__ = [
     "PaymentCheckout",
+    "create_logo_router",
     "create_router",
 ]

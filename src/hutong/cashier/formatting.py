@@ -10,11 +10,6 @@ from hutong import money
 from hutong.foreign_text import escape
 
 _JOINERS = "\u200c\u200d"  # they join emoji and letters of several scripts and cannot reorder text
-_SYMBOLS = {
-    "AUD": "A$", "BRL": "R$", "CAD": "C$", "CNY": "¥", "EUR": "€", "GBP": "£", "HKD": "HK$", "INR": "₹", "JPY": "¥",
-    "KRW": "₩", "MOP": "MOP$", "NZD": "NZ$", "SGD": "S$", "THB": "฿", "TWD": "NT$", "USD": "$", "VND": "₫",
-}  # fmt: skip
-"""Each amount also shows its code, so that a yuan is never mistaken for a yen."""
 
 
 def display(text: str, *, limit: int) -> str:
@@ -61,8 +56,8 @@ class Amount:
 
 def amount(amount_minor: int, code: str) -> Amount:
     """Format an amount as Chinese and English readers both do: commas between thousands, a decimal point."""
-    whole, point, fraction = money.to_major(amount_minor, code).partition(".")
-    return Amount(_SYMBOLS.get(code, ""), f"{int(whole):,}", point + fraction, code)
+    symbol, whole, fraction = money.to_display(amount_minor, code)
+    return Amount(symbol, whole, fraction, code)
 
 
 def web_address(address: str | None) -> str | None:

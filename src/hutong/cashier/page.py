@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -14,24 +14,30 @@ import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from hutong import ids
-from hutong.cashier import assets, formatting, qr
+from hutong.cashier import assets, formatting, qr, theme
 from hutong.cashier.model import CheckoutStatus, CheckoutView
 from hutong.cashier.next_action import NextAction, next_action
 from hutong.cashier.translations import LANGUAGES, Translations
 from hutong.channels import ActionKind
+from hutong.clock import instant
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'"
 )
-_WALLET_ICONS = {"wechat": "scan", "alipay": "scan", "unionpay": "scan", "card": "card"}
+_WALLETS = frozenset({"wechat", "alipay", "unionpay", "card"})
+_CLOCK_BELOW = timedelta(hours=1)
 
 
 class Phase(StrEnum):
     """The panel that the page shows; always exactly one."""
 
     CHOOSE = "choose"
+    UNAVAILABLE = "unavailable"
+    """No method is offered."""
     SCAN = "scan"
+    RENEW = "renew"
+    """The code or link has expired, and the payer can have a new one."""
     NEXT_ACTION = "next_action"
     IN_APP = "in_app"
     CONFIRM = "confirm"
@@ -47,7 +53,6 @@ class OfferedMethod:
     wallet: str
     label: str
     hint: str
-    icon: str
 
 
 def phase(view: CheckoutView) -> Phase:
@@ -63,10 +68,12 @@ def phase(view: CheckoutView) -> Phase:
         case CheckoutStatus.CLOSED:
             return Phase.CLOSED
         case CheckoutStatus.REQUIRES_PAYMENT:
-            return Phase.CLOSED if expired else Phase.CHOOSE
+            return Phase.CLOSED if expired else Phase.CHOOSE if view.methods else Phase.UNAVAILABLE
         case CheckoutStatus.PROCESSING:
             if view.action is None or expired:
                 return Phase.CONFIRM
+            if view.action_expires_at is not None and view.server_time >= view.action_expires_at:
+                return Phase.RENEW
             if view.action.kind is ActionKind.QR_CODE:
                 return Phase.SCAN
             if view.action.kind is ActionKind.SDK:
@@ -88,10 +95,30 @@ def state(view: CheckoutView, texts: Translations) -> dict[str, Any]:
         "method": view.method,
         "qr": qr.picture(view.action.content) if scanning and view.action else None,
         "next_action": _public(next_action(view.action)) if shown is Phase.NEXT_ACTION else None,
+        "bridge": view.bridge if shown is Phase.IN_APP else None,
         "failure": None if failure is None else formatting.display(failure.get(texts.code, ""), limit=200),
+        "declined": failure is not None and view.declined,
+        "closed": _closed(view, texts) if shown is Phase.CLOSED else None,
+        "receipt": _receipt(view, texts),
         "return_url": formatting.web_address(view.return_url),
+        "cancel_url": formatting.web_address(view.cancel_url),
         "sandbox_payer_url": formatting.web_address(view.sandbox_payer_url),
     }
+
+
+def _closed(view: CheckoutView, texts: Translations) -> str:
+    """Return the heading that says why nothing more can be paid."""
+    if view.status is CheckoutStatus.REQUIRES_PAYMENT or view.close_reason == "expired":
+        return texts.closed_expired
+    return texts.closed_merchant if view.close_reason == "merchant" else texts.closed
+
+
+def _receipt(view: CheckoutView, texts: Translations) -> dict[str, str | None] | None:
+    """Return what a payer may want to keep of a finished payment."""
+    if view.finished_at is None:
+        return None
+    method = None if view.finished_method is None else offered_method(view.finished_method, texts).label
+    return {"at": instant(view.finished_at), "method": method}
 
 
 def _public(step: NextAction | None) -> dict[str, str | None] | None:
@@ -113,31 +140,33 @@ def encoded(current: dict[str, Any]) -> tuple[bytes, str]:
     return body, f'"{hashlib.sha256(body).hexdigest()[:24]}"'
 
 
-def offered_method(name: str, texts: Translations) -> OfferedMethod:
-    """Describe a method in the payer's language; without a translation it is shown by its own name."""
-    wallet = name.partition("_")[0]
+def offered_method(name: str, texts: Translations, *, wallet: str | None = None) -> OfferedMethod:
+    """Describe a method in the payer's language by its wallet; without a translation it is shown by its own name."""
+    wallet = wallet or name.partition("_")[0]
     return OfferedMethod(
         name=name,
-        wallet=wallet if wallet in _WALLET_ICONS else "other",
-        label=texts.methods.get(name) or texts.wallets.get(wallet) or name.replace("_", " ").capitalize(),
+        wallet=wallet if wallet in _WALLETS else "other",
+        label=texts.wallets.get(wallet) or texts.methods.get(name) or name.replace("_", " ").capitalize(),
         hint=texts.hints.get(name, texts.any_hint),
-        icon=_WALLET_ICONS.get(wallet, "wallet"),
     )
 
 
-def render(view: CheckoutView, token: str, texts: Translations, *, changing: bool = False) -> str:
+def render(
+    view: CheckoutView, token: str, texts: Translations, *, changing: bool = False, sandbox: bool = False
+) -> str:
     """Render the whole page, complete before any script runs.
 
     Args:
         changing: The payer asked to choose another method while an attempt is running.
+        sandbox: Whether the page says that no real money moves.
     """
     current = state(view, texts)
     shown = current["phase"]
-    if changing and shown in {Phase.SCAN, Phase.NEXT_ACTION, Phase.IN_APP, Phase.CONFIRM}:
+    if changing and shown in {Phase.SCAN, Phase.RENEW, Phase.NEXT_ACTION, Phase.IN_APP, Phase.CONFIRM}:
         shown = Phase.CHOOSE
     merchant = formatting.display(view.merchant_name, limit=120)
-    methods = [offered_method(name, texts) for name in view.methods]
-    running = offered_method(view.method, texts) if view.method else None
+    methods = [offered_method(name, texts, wallet=view.wallets.get(name)) for name in view.methods]
+    running = offered_method(view.method, texts, wallet=view.wallets.get(view.method)) if view.method else None
     return _template("checkout.html").render(
         texts=texts,
         languages=LANGUAGES.values(),
@@ -151,31 +180,48 @@ def render(view: CheckoutView, token: str, texts: Translations, *, changing: boo
         merchant=merchant,
         monogram=formatting.monogram(merchant),
         subject=formatting.display(view.subject, limit=300),
+        order_no=formatting.display(view.merchant_order_no, limit=64),
         amount=formatting.amount(view.amount_minor, view.currency),
+        logo_url=None if view.logo is None else f"/pay/logos/{view.logo}",
+        theme=None if view.color is None else theme.of_color(view.color),
+        sandbox=sandbox,
+        finished_at="" if view.finished_at is None else _utc(view.finished_at),
         methods=methods,
         running=running,
+        open_in_browser=view.open_in_browser,
         selected=view.method if view.method in view.methods else next(iter(view.methods), None),
         server_time_ms=int(view.server_time.timestamp() * 1000),
         expires_at_ms=int(view.expires_at.timestamp() * 1000),
-        time_left=time_left(view.expires_at - view.server_time, texts),
+        time_left=time_left(view.expires_at, view.server_time),
     )
 
 
-def render_message(title: str, detail: str, texts: Translations) -> str:
+def render_message(title: str, detail: str, texts: Translations, *, sandbox: bool) -> str:
     """Render a page with one message and nothing about any payment."""
     return _template("message.html").render(
-        texts=texts, languages=LANGUAGES.values(), assets=assets.assets(), title=title, detail=detail
+        texts=texts, languages=LANGUAGES.values(), assets=assets.assets(), title=title, detail=detail, sandbox=sandbox
     )
 
 
-def time_left(left: timedelta, texts: Translations) -> str:
-    """Write the time left, such as "14:59", "2:05:00" or "3 d 2:05:00"; the page's script continues it."""
+@dataclass(frozen=True, slots=True)
+class TimeLeft:
+    """The time left to pay: a clock such as "14:59" below an hour, otherwise the instant of the end."""
+
+    text: str
+    is_clock: bool
+
+
+def time_left(expires_at: datetime, now: datetime) -> TimeLeft:
+    """Write the time left; the page's script continues it, and writes a date in the payer's own time zone."""
+    left = expires_at - now
+    if left >= _CLOCK_BELOW:
+        return TimeLeft(_utc(expires_at), is_clock=False)
     seconds = max(0, -(-left // timedelta(seconds=1)))
-    days, hours, minutes = seconds // 86_400, seconds // 3_600 % 24, seconds // 60 % 60
-    clock = f"{minutes:02}:{seconds % 60:02}"
-    if days or hours:
-        clock = f"{hours}:{clock}"
-    return texts.time_left_days.format(days=days, time=clock) if days else clock
+    return TimeLeft(f"{seconds // 60:02}:{seconds % 60:02}", is_clock=True)
+
+
+def _utc(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @cache

@@ -23,17 +23,34 @@ class Translations:
     pay_to: str
     amount: str
     description: str
+    order_no: str
     reference: str
+    method: str
+    paid_at: str
+    closed_at: str
     time_left: str
-    time_left_days: str
-    """Contains {days} and {time}."""
+    time_until: str
+    """Before a date."""
     choose: str
-    no_methods: str
+    unavailable: str
+    unavailable_detail: str
     pay: str
     retry: str
     declined: str
-    declined_detail: str
+    failed: str
+    failed_detail: str
     start_failed: str
+    start_unknown: str
+    in_progress: str
+    """Contains {wallet} and {minutes}."""
+    in_progress_unknown: str
+    """Contains {wallet}."""
+    in_progress_back: str
+    open_in_browser: str
+    elsewhere: str
+    renew: str
+    renew_detail: str
+    renew_button: str
     scan: str
     qr_code: str
     waiting: str
@@ -49,8 +66,13 @@ class Translations:
     succeeded: str
     succeeded_detail: str
     closed: str
+    closed_expired: str
+    closed_merchant: str
     closed_detail: str
     back: str
+    going: str
+    """Contains {seconds}."""
+    stay: str
     offline: str
     no_script: str
     footer: str
@@ -69,6 +91,13 @@ class Translations:
     """By the method's name."""
     any_hint: str
 
+    @property
+    def direction(self) -> str:
+        """The direction of the script, as HTML's `dir`."""
+        return "rtl" if self.code in _RIGHT_TO_LEFT else "ltr"
+
+
+_RIGHT_TO_LEFT = frozenset({"ar", "fa", "he", "ur"})
 
 ENGLISH = Translations(
     code="en",
@@ -82,16 +111,35 @@ ENGLISH = Translations(
     pay_to="Pay to",
     amount="Amount",
     description="Description",
+    order_no="Order number",
     reference="Reference",
+    method="Method",
+    paid_at="Paid at",
+    closed_at="Closed at",
     time_left="Time left",
-    time_left_days="{days} d {time}",
+    time_until="Pay before",
     choose="Choose how to pay",
-    no_methods="No way to pay is offered here right now. Please go back to the merchant.",
+    unavailable="No way to pay right now",
+    unavailable_detail="No method can take this payment at the moment. The merchant has been notified. "
+    "You have not paid anything.",
     pay="Pay",
     retry="Try again",
-    declined="The payment did not go through",
-    declined_detail="No money was taken. Try again, or choose another method.",
+    declined="The payment was declined",
+    failed="The payment did not go through",
+    failed_detail="No money was taken. Try again, or choose another method.",
     start_failed="This did not work. Nothing was taken; please try again in a moment.",
+    start_unknown="No answer has arrived. This page is finding out what happened; please wait before you pay again.",
+    in_progress="You have chosen {wallet}, and that order can still be paid. Pay it there, or choose another method in "
+    "{minutes} min at the latest.",
+    in_progress_unknown="You have chosen {wallet}, and that order could still be paid. Pay it there, or try again in a "
+    "minute.",
+    in_progress_back="Back to the open order",
+    open_in_browser="This app does not open every wallet. For more ways to pay, tap the menu in the corner and open "
+    "this page in the browser of your phone.",
+    elsewhere="Open this page in your browser",
+    renew="The code or link has expired",
+    renew_detail="Get a new one to pay. If you have just paid, do not pay again: this page shows the result by itself.",
+    renew_button="Get a new one",
     scan="Scan to pay",
     qr_code="QR code for this payment",
     waiting="Waiting for your payment",
@@ -107,8 +155,12 @@ ENGLISH = Translations(
     succeeded="Payment successful",
     succeeded_detail="Thank you. You may close this page.",
     closed="This payment is closed",
-    closed_detail="It expired or was cancelled. If money was taken all the same, it is returned to you automatically.",
+    closed_expired="The time to pay is over",
+    closed_merchant="The merchant has cancelled this payment",
+    closed_detail="It can no longer be paid. If money was taken all the same, it is returned to you automatically.",
     back="Return to merchant",
+    going="Returning to the merchant in {seconds} s",
+    stay="Stay here",
     offline="No connection. This page keeps trying.",
     no_script="Without JavaScript this page renews itself every few seconds.",
     footer="Payments by",
@@ -133,7 +185,7 @@ ENGLISH = Translations(
         "alipay_code": "Alipay, by payment code",
         "unionpay_front": "UnionPay online",
         "unionpay_app": "UnionPay from an app",
-        "unionpay_wallet": "UnionPay, by payment code",
+        "unionpay_code": "UnionPay, by payment code",
         "unionpay_collection": "UnionPay collection",
         "stripe_element": "Card or wallet in the shop's page",
         "stripe_alipay": "Alipay in another currency",
@@ -145,9 +197,9 @@ ENGLISH = Translations(
         "alipay_qr": "Open Alipay, then tap Scan",
         "alipay_page": "You sign in on Alipay's own page",
         "alipay_wap": "Alipay opens on this phone",
-        "unionpay_qr": "Open the UnionPay app, then tap Scan",
-        "unionpay_front": "You enter your card on UnionPay's own page",
-        "card_page": "You enter your card on the card processor's own page",
+        "unionpay_qr": "In the UnionPay app, tap Scan",
+        "unionpay_front": "On UnionPay's own page",
+        "card_page": "On the card processor's own page",
         "stripe_alipay": "You sign in on Alipay's own page",
         "stripe_wechat": "Open WeChat, tap +, then Scan",
     },
@@ -166,21 +218,36 @@ CHINESE = Translations(
     pay_to="收款方",
     amount="金额",
     description="商品",
+    order_no="商户订单号",
     reference="支付单号",
+    method="支付方式",
+    paid_at="支付时间",
+    closed_at="关闭时间",
     time_left="剩余时间",
-    time_left_days="{days} 天 {time}",
+    time_until="支付截止",
     choose="选择支付方式",
-    no_methods="暂时没有可用的支付方式，请返回商户。",
+    unavailable="暂时无法支付",
+    unavailable_detail="目前没有可用的支付方式，商户已收到通知。您没有被扣款。",
     pay="支付",
     retry="重试",
-    declined="支付未成功",
-    declined_detail="您没有被扣款。请重试，或换一种支付方式。",
+    declined="付款被拒绝",
+    failed="支付未成功",
+    failed_detail="您没有被扣款。请重试，或换一种支付方式。",
     start_failed="操作未成功，您没有被扣款，请稍后再试。",
+    start_unknown="尚未收到答复，本页正在查询结果，请勿重复支付。",
+    in_progress="您已选择{wallet}，该订单仍可支付。请先在{wallet}完成支付，或最多等待 {minutes} 分钟后换一种支付方式。",
+    in_progress_unknown="您已选择{wallet}，该订单可能仍可支付。请先在{wallet}完成支付，或一分钟后再试。",
+    in_progress_back="返回未完成的订单",
+    open_in_browser="当前应用无法打开部分钱包。如需更多支付方式，请点右上角菜单，选择在手机浏览器中打开本页。",
+    elsewhere="请在浏览器中打开本页",
+    renew="二维码或链接已过期",
+    renew_detail="请重新获取后付款。如果您刚刚已付款，请勿重复支付，本页会自动显示结果。",
+    renew_button="重新获取",
     scan="扫码支付",
     qr_code="本次支付的二维码",
     waiting="等待您完成支付",
     other_method="换一种支付方式",
-    play_payer="模拟付款人",
+    play_payer="以付款人身份操作",
     proceed="前往付款",
     proceed_detail="您将在支付机构的页面完成付款，之后会回到本页。",
     proceed_button="继续付款",
@@ -191,8 +258,12 @@ CHINESE = Translations(
     succeeded="支付成功",
     succeeded_detail="感谢您的支付，现在可以关闭本页。",
     closed="支付已关闭",
-    closed_detail="本次支付已过期或已取消。如果您已被扣款，款项会自动退回。",
+    closed_expired="已超过支付时间",
+    closed_merchant="商户已取消本次支付",
+    closed_detail="本次支付不能再付款。如果您已被扣款，款项会自动退回。",
     back="返回商户",
+    going="{seconds} 秒后返回商户",
+    stay="留在本页",
     offline="网络已断开，正在重新连接。",
     no_script="未启用 JavaScript，本页每隔几秒自动刷新。",
     footer="支付服务",
@@ -217,7 +288,7 @@ CHINESE = Translations(
         "alipay_code": "支付宝付款码",
         "unionpay_front": "银联在线支付",
         "unionpay_app": "云闪付（应用内）",
-        "unionpay_wallet": "银联付款码",
+        "unionpay_code": "银联付款码",
         "unionpay_collection": "银联代收",
         "stripe_element": "商户页面内的银行卡或钱包",
         "stripe_alipay": "支付宝跨境支付",

@@ -12,6 +12,7 @@ from hutong.channels.accounts.accounts import Accounts, Offer
 from hutong.channels.bill import Bill, BillRow, BillRowKind, BillState
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
+from hutong.channels.device import Device
 from hutong.channels.errors import BillRefused, ChannelUnreachable, NotificationRefused, NotOffered
 from hutong.channels.http import Http, HttpReply
 from hutong.channels.model import (
@@ -51,6 +52,7 @@ __all__ = [
     "ChannelState",
     "ChannelUnreachable",
     "Codes",
+    "Device",
     "Http",
     "HttpAnswer",
     "HttpReply",

@@ -6,29 +6,63 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
 
+from hutong.channels.device import Device
 from hutong.channels.disputes import DisputeRule
 from hutong.channels.model import ActionKind
 from hutong.clock import BEIJING
 
+_EVERYWHERE = frozenset(Device)
+_DEVICES = {
+    ActionKind.QR_CODE: frozenset({Device.DESKTOP}),
+    ActionKind.REDIRECT: _EVERYWHERE,
+    ActionKind.FORM: _EVERYWHERE,
+}
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """One way to pay.
+    """One way to pay. Of a wallet's methods that work on a device, the channel names the best one first.
 
     Attributes:
         action: The payer's next step after submission; None where the channel decides at once or asks the payer
             itself.
         requires: The values that `PayRequest.payer` must hold.
         closable: Whether an unpaid order can be closed at the channel, so that another method may be offered.
+        decided_within: How long a payment by the code that the payer shows may stay undecided before its order is
+            reversed; less than a minute. None where an order waits for its payer until it expires.
         manual_capture: Whether `PayRequest.capture=False` is possible.
         currencies: Where it takes fewer than the channel; empty where it takes all of them.
+        wallet: The brand by which payers know it, such as "wechat"; empty where it is the first part of its name.
+        devices: On which devices a page can offer it; empty where only a merchant's own application or till can. None
+            is what the action allows: a code on a computer, a page of the channel's everywhere.
+        closes_unopened: Whether an order that no payer has opened yet can be closed as well.
+        action_life: How long the payer's action works, where the order lives longer.
+        identifies: Those of the required values that the channel itself tells of a browser which it is asked about.
     """
 
     action: ActionKind | None
     requires: frozenset[str] = frozenset()
     closable: bool = True
+    decided_within: timedelta | None = None
     manual_capture: bool = False
     currencies: frozenset[str] = frozenset()
+    wallet: str = ""
+    devices: frozenset[Device] | None = None
+    closes_unopened: bool = True
+    action_life: timedelta | None = None
+    identifies: frozenset[str] = frozenset()
+
+    @property
+    def works_on(self) -> frozenset[Device]:
+        """The devices on which a page can offer it."""
+        if self.devices is not None:
+            return self.devices
+        return frozenset() if self.action is None else _DEVICES.get(self.action, frozenset())
+
+    @property
+    def stays_payable(self) -> bool:
+        """Whether an order that no payer has opened stays payable until it expires."""
+        return not (self.closable and self.closes_unopened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,7 @@ def with_database(work: Callable[[db.Database], Awaitable[T]], settings: Setting
             return await work(database)
 
     settings = settings or load_settings()
+    app.follow_sandbox_clock(settings)
     with app.using_database(settings, db.CONSOLE_ROLE) as url:
         if settings.console_database_url is None:
             db.migrate(url)

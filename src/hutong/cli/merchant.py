@@ -1,50 +1,63 @@
-"""`hutong merchant …`: merchants and their API keys."""
+"""`hutong merchant …`: merchants, their settings and their API keys."""
 
 from __future__ import annotations
 
-import secrets
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings, make_ids
 from hutong.cli.ledger.options import acting_person
-from hutong.cli.output import print_json, print_line
+from hutong.cli.merchant_keys import KEY_REASON, KeyReason, create_key, keys, print_key
+from hutong.cli.merchant_of import (
+    MerchantName,
+    find_merchant,
+    key_documents,
+    merchant_document,
+    merchant_id_of,
+    print_merchant,
+)
+from hutong.cli.merchant_update import VALIDITY_MINUTES_MAX, updating
+from hutong.cli.output import print_json, print_line, print_result
+from hutong.cli.tables import print_table
 from hutong.clock import SystemClock
 
 if TYPE_CHECKING:
     from hutong import db, merchants
 
-merchant = typer.Typer(help="Merchants and their API keys.", no_args_is_help=True)
+merchant = typer.Typer(help="Merchants, their settings and their API keys.", no_args_is_help=True)
+merchant.add_typer(updating)
+merchant.add_typer(keys)
 
-KEY_REASON = "from the command line"
-KeyReason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit journal.")]
+FeePpm = Annotated[int, typer.Option("--fee-ppm", help="Our fee, in parts per million of each payment.")]
 
 
 @merchant.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Shown to payers.")],
-    fee_ppm: Annotated[int, typer.Option(help="Our fee, in parts per million of each payment.")] = 0,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Shown to payers.")],
+    fee_ppm: FeePpm = 0,
     return_origin: Annotated[
-        list[str] | None, typer.Option(help="An origin to which payers may be sent back; may be repeated.")
+        list[str] | None,
+        typer.Option("--return-origin", metavar="ORIGIN", help="An origin to which payers may return; repeatable."),
     ] = None,
     validity_minutes: Annotated[
         int | None,
         typer.Option(
             min=1,
-            max=5_270_400,
+            max=VALIDITY_MINUTES_MAX,
             help="How long a payment can be paid if its order does not say; at most the platform's limit.",
         ),
     ] = None,
     keep_fee: Annotated[
-        bool, typer.Option("--keep-fee", help="Refunds return nothing of our fee; by default its share.")
+        bool,
+        typer.Option("--keep-fee", help="Keep our fee when a payment is refunded; by default its share is returned."),
     ] = False,
     reason: KeyReason = KEY_REASON,
     as_json: Json = False,
 ) -> None:
-    """Register a merchant and issue the first API key, which is shown this once."""
+    """Register a merchant and issue its first API key, which is shown only once."""
     from hutong import merchants
 
     settings = load_settings()
@@ -54,77 +67,87 @@ def create(
 
     async def work(tx: db.Tx) -> merchants.ApiKey:
         await merchants.create_merchant(tx, new, now=SystemClock().now())
-        return await _create_key(tx, merchant_id, make_ids(settings).new(), reason)
+        return await create_key(tx, merchant_id, make_ids(settings).new(), merchants.KeyLimits(), reason)
 
-    _print_key(in_transaction(work, settings), as_json=as_json)
+    print_key(in_transaction(work, settings), as_json=as_json)
+
+
+@merchant.command("list")
+def list_all(
+    part: Annotated[
+        str | None, typer.Option("--name", metavar="TEXT", help="Only merchants whose name contains this text.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most merchants to show.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """List merchants, newest first."""
+    from hutong import merchants
+
+    found = in_transaction(lambda tx: merchants.list_merchants(tx, part=part, limit=limit))
+    documents = list(map(merchant_document, found))
+    if as_json:
+        print_json({"merchants": documents})
+    elif documents:
+        shown = ("merchant_id", "name", "status", "fee_ppm")
+        origins = [{"return_origins": " ".join(document["return_origins"])} for document in documents]
+        print_table([{name: row[name] for name in shown} | more for row, more in zip(documents, origins, strict=True)])
+    else:
+        print_line("no merchant is registered" if part is None else "no merchant has such a name")
+
+
+@merchant.command("show")
+def show(merchant_name: MerchantName, as_json: Json = False) -> None:
+    """Show a merchant with its settings and keys, which are listed without their secrets."""
+    from hutong import merchants
+
+    async def work(tx: db.Tx) -> dict[str, Any]:
+        found = await find_merchant(tx, merchant_name)
+        listed = await merchants.list_api_keys(tx, [found.merchant_id])
+        return merchant_document(found) | {"keys": key_documents(listed)}
+
+    print_merchant(in_transaction(work), as_json=as_json)
+
+
+@merchant.command("disable")
+def disable(merchant_name: MerchantName, reason: Reason, as_json: Json = False) -> None:
+    """Refuse a merchant's keys and new payments; payments, refunds and notifications under way go on."""
+    _set_disabled(merchant_name, reason, disabled=True, as_json=as_json)
+
+
+@merchant.command("enable")
+def enable(merchant_name: MerchantName, reason: Reason, as_json: Json = False) -> None:
+    """Accept a disabled merchant's keys and payments again."""
+    _set_disabled(merchant_name, reason, disabled=False, as_json=as_json)
 
 
 @merchant.command("overdraft")
 def overdraft(
-    merchant_id: str,
-    limit_minor: Annotated[int, typer.Argument(min=0, help="In minor units; 0 ends the agreement.")],
+    merchant_name: MerchantName,
+    limit_minor: Annotated[int, typer.Argument(metavar="LIMIT", min=0, help="In minor units; 0 ends the agreement.")],
     key: KeyFile,
     reason: Reason,
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "CNY",
 ) -> None:
     """Set how far refunds may take a merchant's balance below zero."""
-    from hutong import bookkeeping, ids, merchants
-    from hutong.errors import NotFound
-
-    owner = ids.decode("mer", merchant_id)
+    from hutong import bookkeeping
 
     async def work(tx: db.Tx) -> int:
-        person = await acting_person(tx, key, reason)
-        if owner not in await merchants.find_merchants(tx, [owner]):
-            raise NotFound("no merchant has this id")
+        person, owner = await acting_person(tx, key, reason), await merchant_id_of(tx, merchant_name)
         return await bookkeeping.agree_overdraft(tx, person, owner, currency, limit_minor, now=SystemClock().now())
 
     print_line(f"{in_transaction(work)} -> {limit_minor} {currency}")
 
 
-@merchant.command("add-key")
-def add_key(merchant_id: str, reason: KeyReason = KEY_REASON, as_json: Json = False) -> None:
-    """Issue one more API key to a merchant."""
-    from hutong import ids
-
-    settings = load_settings()
-    owner = ids.decode("mer", merchant_id)
-    key_id = make_ids(settings).new()
-    _print_key(in_transaction(lambda tx: _create_key(tx, owner, key_id, reason), settings), as_json=as_json)
-
-
-@merchant.command("revoke-key")
-def revoke_key(key_id: str, reason: KeyReason = KEY_REASON) -> None:
-    """Revoke an API key; it stops working within five seconds."""
-    from hutong import ids, merchants
-
-    identifier = ids.decode("key", key_id)
-
-    async def work(tx: db.Tx) -> None:
-        await merchants.revoke_api_key(tx, identifier, now=SystemClock().now(), reason=reason)
-
-    in_transaction(work)
-    print_line("revoked")
-
-
-async def _create_key(tx: db.Tx, merchant_id: UUID, key_id: UUID, reason: str) -> merchants.ApiKey:
+def _set_disabled(merchant_name: str, reason: str, *, disabled: bool, as_json: bool) -> None:
     from hutong import merchants
 
-    random, now = secrets.token_urlsafe(32), SystemClock().now()
-    return await merchants.create_api_key(tx, merchant_id, key_id=key_id, random=random, now=now, reason=reason)
+    async def work(tx: db.Tx) -> merchants.Merchant:
+        merchant_id, now = await merchant_id_of(tx, merchant_name), SystemClock().now()
 
+        def change(old: merchants.Merchant) -> merchants.Merchant:
+            return replace(old, disabled_at=(old.disabled_at or now) if disabled else None)
 
-def _print_key(key: merchants.ApiKey, *, as_json: bool) -> None:
-    from hutong import ids
+        return await merchants.update_merchant(tx, merchant_id, change, reason=reason, now=now)
 
-    document = {
-        "merchant_id": ids.encode("mer", key.merchant_id),
-        "key_id": ids.encode("key", key.key_id),
-        "api_key": key.secret,
-    }
-    if as_json:
-        print_json(document)
-        return
-    for name, value in document.items():
-        print_line(f"{name:<12} {value}")
-    print_line("The API key is not shown again.")
+    document = merchant_document(in_transaction(work))
+    print_result(document, f"{document['merchant_id']} is {document['status']}", as_json=as_json)

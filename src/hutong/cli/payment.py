@@ -9,6 +9,7 @@ import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, in_transaction, load_settings, make_ids, read_key
 from hutong.cli.output import print_json, print_line
+from hutong.cli.payment_lookup import lookup
 from hutong.cli.proposals import show_proposal
 from hutong.cli.tables import print_table
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from hutong import db, operators
 
 payment = typer.Typer(help="Payments and their attempts.", no_args_is_help=True)
+payment.add_typer(lookup)
 
 
 @payment.command("in-doubt")
@@ -30,7 +32,7 @@ def in_doubt(
     now = SystemClock().now()
 
     async def work(tx: db.Tx) -> dict[str, list[dict[str, Any]]]:
-        return await payments.in_doubt_documents(tx, now=now, limit=limit)
+        return await payments.lookup.in_doubt_documents(tx, now=now, limit=limit)
 
     listed = in_transaction(work)
     if as_json:

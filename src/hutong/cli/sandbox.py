@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -234,6 +235,21 @@ def show(
 
 
 @sandbox.command()
+def clock(
+    advance_seconds: Annotated[
+        int, typer.Option(min=0, max=31_622_400, help="Move the clock forward by so many seconds.")
+    ] = 0,
+) -> None:
+    """Show the sandbox's clock, or move it forward; it never goes back."""
+    from hutong import app
+    from hutong.clock import SandboxClock, instant
+
+    clock = SandboxClock(app.sandbox_clock_file(load_settings()))
+    clock.advance(timedelta(seconds=advance_seconds))
+    print_line(f"{instant(clock.now())}, {clock.ahead_ns // 1_000_000_000} s ahead of the machine")
+
+
+@sandbox.command()
 def credentials(
     channel: Channel,
     provider: Annotated[
@@ -264,6 +280,7 @@ def _serve(speed: float, fd: int | None) -> None:
     from hutong import sandbox as simulators
 
     settings = load_settings()
+    app.follow_sandbox_clock(settings)
     if fd is None:
         app.hold_sandbox(settings)
         listener = app.listen(settings, settings.sandbox_host, settings.sandbox_port, "HUTONG_SANDBOX_PORT")

@@ -4,7 +4,13 @@ Promises: each change of a profile emits one event, `customer.updated`; a repeti
 """
 
 from hutong.customers.model import Customer, CustomerProfile, PutCustomer
-from hutong.customers.profiles import CUSTOMER_UPDATED, customer_document, put_customers, stream_customers
+from hutong.customers.profiles import (
+    CUSTOMER_UPDATED,
+    customer_document,
+    find_customer,
+    put_customers,
+    stream_customers,
+)
 
 __all__ = [
     "CUSTOMER_UPDATED",
@@ -12,6 +18,7 @@ __all__ = [
     "CustomerProfile",
     "PutCustomer",
     "customer_document",
+    "find_customer",
     "put_customers",
     "stream_customers",
 ]

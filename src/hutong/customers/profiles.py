@@ -58,6 +58,12 @@ async def put_customers(
     return [_profile(by_key[command.merchant_id, command.customer.id]) for command in commands]
 
 
+async def find_customer(tx: db.Tx, merchant_id: UUID, customer_id: str) -> CustomerProfile | None:
+    """Return the profile that a merchant has given one customer outside of orders; None if it has given none."""
+    row = await sql.find_customer.fetchrow(tx, merchant_id, customer_id)
+    return None if row is None else _profile(row)
+
+
 def stream_customers(tx: db.Tx) -> AsyncIterator[asyncpg.Record]:
     """Yield every customer with a profile, in order of the key."""
     return sql.stream_customers.cursor(tx)

@@ -92,6 +92,7 @@ class Endpoint:
         public_key: Verifies the signatures, unless the shared secret does.
         previous_until: The previous secret signs too until this instant.
         failing_since: The first failed attempt since the last success.
+        description: The merchant's own text about it.
     """
 
     endpoint_id: UUID
@@ -105,6 +106,7 @@ class Endpoint:
     created_at: datetime
     disabled_at: datetime | None
     disabled_reason: DisabledReason | None
+    description: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
@@ -52,7 +52,7 @@ class OnceResult(Generic[R]):
             raise KeyInFlight("a request with this idempotency key is in progress", param="Idempotency-Key")
         if self.outcome is ClaimOutcome.KEY_REUSED:
             raise KeyReused("the idempotency key was used with a different request", param="Idempotency-Key")
-        return self.answer
+        return None if self.answer is None else replace(self.answer, is_replayed=True)
 
 
 async def once(

@@ -31,10 +31,15 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The first answer under a key, to be repeated byte for byte."""
+    """The first answer under a key, to be repeated byte for byte.
+
+    Attributes:
+        is_replayed: Whether this is such a repetition.
+    """
 
     status: int
     body: bytes
+    is_replayed: bool = False
 
 
 class Unstored(StrEnum):

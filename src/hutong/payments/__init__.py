@@ -9,15 +9,15 @@ from hutong.payments import errors, items, refunds, restored
 
 # isort: split
 # Decisions stand on everything else here.
-from hutong.payments import disputes, exceptions
+from hutong.payments import disputes, exceptions, export, lookup
 from hutong.payments.answers import Answers
 from hutong.payments.attempt_outcomes import attempt_outcomes
 from hutong.payments.channel_reports import ChannelReport, RecordReport
 from hutong.payments.create import PlaceResult
 from hutong.payments.documents import Documents, list_items, timeline
-from hutong.payments.export import stream_payments, stream_refunds
-from hutong.payments.in_doubt import in_doubt_documents
 from hutong.payments.lifecycle import Payments, PaymentsConfig
+from hutong.payments.lists import list_payments
+from hutong.payments.metadata import change_metadata
 from hutong.payments.model import (
     Attempt,
     AttemptState,
@@ -35,7 +35,7 @@ from hutong.payments.operator_actions import BilledSuccess, OperatorAction, appr
 from hutong.payments.polling import sweep_plans
 from hutong.payments.postings import success_id
 from hutong.payments.route_selection import RouteRequest
-from hutong.payments.store import find, list_payments
+from hutong.payments.store import find
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
 
 __all__ = [
@@ -64,18 +64,18 @@ __all__ = [
     "Source",
     "approval_handlers",
     "attempt_outcomes",
+    "change_metadata",
     "disputes",
     "errors",
     "exceptions",
+    "export",
     "find",
-    "in_doubt_documents",
     "items",
     "list_items",
     "list_payments",
+    "lookup",
     "refunds",
     "restored",
-    "stream_payments",
-    "stream_refunds",
     "success_id",
     "sweep_plans",
     "timeline",

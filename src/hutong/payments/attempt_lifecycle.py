@@ -133,11 +133,11 @@ class AttemptLifecycle:
 
     async def resolve(self, attempt: Attempt) -> bool:
         """Bring an open attempt on, or verify a final one. Return whether its channel answered."""
-        answer = await (self._resolve_open(attempt) if attempt.is_open else self._verify(attempt))
+        answer = await (self.bring_on(attempt) if attempt.is_open else self._verify(attempt))
         return answer.state is not ChannelState.UNKNOWN
 
-    async def _resolve_open(self, attempt: Attempt) -> ChannelAnswer:
-        """Query the channel about an open attempt, and do what the answer calls for."""
+    async def bring_on(self, attempt: Attempt) -> ChannelAnswer:
+        """Query the channel about an open attempt, and do what the answer calls for; return the answer."""
         payment = await self._find(attempt.payment_id)
         answer = await self._calls.query(payment, attempt)
         payment = await self._record_answer(attempt, answer, Source.QUERY)

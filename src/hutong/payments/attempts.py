@@ -10,16 +10,30 @@ from uuid import UUID
 
 from hutong import db
 from hutong.payments.create import new_attempt
-from hutong.payments.model import DEFAULT_POLICY, Attempt, NewAttempt, Payment, PaymentStatus, PollingPolicy
+from hutong.payments.model import (
+    DEFAULT_POLICY,
+    Attempt,
+    AttemptState,
+    NewAttempt,
+    Payment,
+    PaymentStatus,
+    PollingPolicy,
+)
 from hutong.payments.store import insert_attempts, lock, save
+from hutong.payments.switching import OPEN_ORDERS_MAX, is_live
 
 
 @dataclass(frozen=True, slots=True)
 class StartAttempt:
-    """A request to start an attempt by `new.method`."""
+    """A request to start an attempt by `new.method`.
+
+    Attributes:
+        leaving: Open attempts behind which it may be started, once their end is requested.
+    """
 
     payment_id: UUID
     new: NewAttempt
+    leaving: frozenset[UUID] = frozenset()
 
 
 class StartOutcome(StrEnum):
@@ -30,7 +44,7 @@ class StartOutcome(StrEnum):
     RUNNING = "running"
     """An attempt by the same method is open; the result has it."""
     OTHER_RUNNING = "other_running"
-    """Another attempt is open, or this one is being closed, and could still take the money."""
+    """Another attempt is open, or this one is over or being closed, and could still take the money."""
     SUPERSEDED = "superseded"
     """Another attempt took this one's number and has ended meanwhile; the request must be made again."""
     NOT_PAYABLE = "not_payable"
@@ -66,12 +80,12 @@ async def start_attempts(
     changed: dict[UUID, Payment] = {}
     for command in commands:
         payment = payments[command.payment_id]
-        running = payment.open_attempts
+        running = [attempt for attempt in payment.open_attempts if not _is_left(attempt, command)]
         if not payment.is_open or payment.close_requested_at is not None or payment.expires_at <= now:
             results.append(StartResult(StartOutcome.NOT_PAYABLE, payment))
-        elif running and running[-1].method == command.new.method and running[-1].close_requested_at is None:
+        elif running and running[-1].method == command.new.method and is_live(running[-1], now=now):
             results.append(StartResult(StartOutcome.RUNNING, payment, running[-1]))
-        elif running:
+        elif running or len(payment.open_attempts) >= OPEN_ORDERS_MAX:
             results.append(StartResult(StartOutcome.OTHER_RUNNING, payment))
         elif any(attempt.attempt_id == command.new.attempt_id for attempt in payment.attempts):
             results.append(StartResult(StartOutcome.SUPERSEDED, payment))
@@ -85,3 +99,9 @@ async def start_attempts(
     await insert_attempts(tx, started, now=now)
     await save(tx, list(changed.values()))
     return results
+
+
+def _is_left(attempt: Attempt, command: StartAttempt) -> bool:
+    """Tell whether an open attempt stays behind the new one: nobody had opened it when its end was requested."""
+    asked = attempt.attempt_id in command.leaving and attempt.close_requested_at is not None
+    return asked and attempt.state is AttemptState.SUBMITTED

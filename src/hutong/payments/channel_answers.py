@@ -31,7 +31,9 @@ from hutong.payments.model import (
     Source,
 )
 from hutong.payments.refunds.create import refund_surplus
+from hutong.payments.statements import sql
 from hutong.payments.store import items_of, lock_attempts, save, save_attempts, write_timeline
+from hutong.payments.switching import CHANNEL_CLOCK_SLACK, is_by_code
 from hutong.payments.timeline import TimelineEntry
 
 _FINAL = {
@@ -100,6 +102,14 @@ class AttemptReports:
         payments = {c.payment.payment_id: c.payment for c in changes if c.payment_changed}
         await save_attempts(tx, list(attempts.values()))
         await save(tx, list(payments.values()))
+        superfluous = [
+            attempt.attempt_id
+            for change in changes
+            if change.payment_changed and change.payment.status is PaymentStatus.SUCCEEDED
+            for attempt in change.payment.open_attempts
+        ]
+        if superfluous:  # orders that the payer left behind; what they take from now on is surplus
+            await sql.end_attempts.execute(tx, superfluous, now)
         await write_timeline(tx, [entry for change in changes for entry in change.timeline], now=now)
         succeeded = [
             event.payment.payment_id for change in changes for event in change.events if event.type is _Type.SUCCEEDED
@@ -166,7 +176,13 @@ def _apply(
     if answer.action is not None and attempt.is_open:
         attempt.action_kind, attempt.action_content = answer.action.kind.value, answer.action.content
     change.events += settle_status(payment, now)
+    doubt_since = attempt.doubt_since
     _schedule(payment, attempt, now, policy, transitioned=transitioned)
+    if _awaits_expiry(payment, attempt, now):
+        # The channel cannot end the order, which its answer to a close says, or that nobody has opened it: no doubt.
+        is_answered = answer.state is ChannelState.NOT_FOUND or report.source is Source.CLOSE
+        if answer.state in (ChannelState.PENDING, ChannelState.NOT_FOUND):
+            attempt.doubt_since = None if is_answered else doubt_since
     change.payment_changed = payment.status is not status
     change.moved = transitioned or change.payment_changed
     change.row_changed = was_open or change.moved
@@ -322,13 +338,30 @@ def settle_status(payment: Payment, now: datetime) -> list[PaymentEvent]:
 
 
 def _next_query_at(payment: Payment, attempt: Attempt, now: datetime, policy: PollingPolicy) -> datetime:
-    """Return when to query next. A payer with nothing to scan yet must not wait for the slow end of the cadence."""
+    """Return when to query next. A payer with nothing to scan yet must not wait for the slow end of the cadence.
+
+    At a till everybody waits: there the channel is queried all the time, and at the end of the order's life.
+    """
     waits_for_merchant = attempt.state is AttemptState.AUTHORIZED and not payment.is_capturing
     if waits_for_merchant and not payment.wants_end(attempt):
         return now + policy.cadence[-1]
     pause = policy.pause(attempt.queries)
+    if is_by_code(attempt) and now - attempt.created_at < WITHOUT_ACTION_FOR:
+        after = now + min(pause, policy.cadence[0])
+        return attempt.expires_at if attempt.expires_at and now < attempt.expires_at < after else after
+    if payment.wants_end(attempt):
+        # As soon as "no such order" proves that there is none, and as soon as the order has expired.
+        proofs = [attempt.created_at + policy.not_found_grace]
+        proofs += [] if attempt.expires_at is None else [attempt.expires_at + CHANNEL_CLOCK_SLACK]
+        return min([now + pause, *(proof + policy.cadence[0] for proof in proofs if proof + policy.cadence[0] > now)])
     hurried = attempt.action_kind is None and now - attempt.created_at < WITHOUT_ACTION_FOR
     return now + (min(pause, WITHOUT_ACTION_MAX) if hurried else pause)
+
+
+def _awaits_expiry(payment: Payment, attempt: Attempt, now: datetime) -> bool:
+    """Tell whether an order that is to end has not expired yet."""
+    is_left = attempt.state is AttemptState.SUBMITTED and payment.wants_end(attempt)
+    return is_left and attempt.expires_at is not None and now < attempt.expires_at + CHANNEL_CLOCK_SLACK
 
 
 def _doubt_since(payment: Payment, attempt: Attempt) -> datetime | None:

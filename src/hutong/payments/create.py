@@ -124,6 +124,7 @@ def _new(order: NewPayment, now: datetime, policy: PollingPolicy) -> Payment:
         capture_method=order.capture_method,
         customer=order.customer,
         adopted=order.adopted,
+        cancel_url=order.cancel_url,
     )
 
 
@@ -142,6 +143,7 @@ def _same_details(payment: Payment, basket: Basket, order: NewPayment) -> bool:
     return (
         payment.subject == order.subject
         and payment.return_url == order.return_url
+        and payment.cancel_url == order.cancel_url
         and payment.metadata == order.metadata
         and payment.capture_method is order.capture_method
         and payment.customer == order.customer

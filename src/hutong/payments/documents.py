@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -11,16 +11,19 @@ from uuid import UUID
 from hutong import db, events, ids
 from hutong.clock import instant
 from hutong.payments.items import LineItem, units_left
-from hutong.payments.model import Attempt, Payment, PaymentEvent
+from hutong.payments.model import Attempt, AttemptState, Payment, PaymentEvent
 from hutong.payments.refunds.model import Refund, RefundEventType
 from hutong.payments.store import items_of, read_timeline, refunds_of
 from hutong.payments.timeline import TimelineEntry
 
-Texts = Callable[[str, str], tuple[str, str] | None]
-"""Gives the text for the payer, in English and in Chinese, of an entry of the code map of the channel of this name."""
+Texts = Callable[[str, str, bool], tuple[str, str] | None]
+"""Gives the text for the payer, in English and in Chinese, of an entry of the code map of the channel of this name.
+
+The last argument says whether the attempt has failed, so that no text calls it open or paid.
+"""
 
 
-def no_texts(_channel: str, _entry: str) -> None:
+def no_texts(_channel: str, _entry: str, _failed: bool) -> None:
     """Return no text, for documents that nobody reads."""
 
 
@@ -52,7 +55,7 @@ class Documents:
         entry = row.code_entry
         if entry is None or (isinstance(row, Refund) and (entry.startswith("*/") or "/" not in entry)):
             return None
-        text = self.texts(row.channel, entry)
+        text = self.texts(row.channel, entry, row.state is AttemptState.FAILED)
         return None if text is None else {"en": text[0], "zh": text[1]}
 
     def payment(self, payment: Payment) -> dict[str, Any]:
@@ -75,7 +78,8 @@ class Documents:
             "currency": payment.currency,
             "subject": payment.subject,
             "return_url": payment.return_url,
-            "metadata": payment.metadata,
+            "cancel_url": payment.cancel_url,
+            "metadata": current_metadata(payment),
             "customer": None if payment.customer is None else asdict(payment.customer),
             "checkout_url": self.checkout_url(payment),
             "created_at": instant(payment.created_at),
@@ -111,6 +115,11 @@ class Documents:
             object_id=object_id,
             payload=document or self.payment(payment),
         )
+
+
+def current_metadata(payment: Payment) -> Mapping[str, str]:
+    """Return the metadata of the order, or what its merchant has made of them since."""
+    return payment.metadata if payment.changed_metadata is None else payment.changed_metadata
 
 
 def _attempt_document(attempt: Attempt, text: dict[str, str] | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from hutong.errors import Conflict, InvalidParameter
 
 
@@ -18,9 +20,26 @@ class PaymentNotPayable(Conflict):
 
 
 class AttemptInProgress(Conflict):
-    """Another attempt could still take the money; it must end first."""
+    """Another attempt could still take the money; it must end first.
+
+    Attributes:
+        method, wallet: By which it is paid.
+        wait_s: In how many seconds its end can be proven at the latest; None where that is unknown.
+    """
 
     code = "attempt_in_progress"
+
+    def __init__(
+        self, detail: str, *, method: str | None = None, wallet: str | None = None, wait_s: int | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.method = method
+        self.wallet = wallet
+        self.wait_s = wait_s
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"running": {"method": self.method, "wallet": self.wallet, "wait_s": self.wait_s}}
 
 
 class PaymentAlreadySucceeded(Conflict):
@@ -33,6 +52,24 @@ class NoRoute(InvalidParameter):
     """No channel account accepts this method, currency and amount."""
 
     code = "no_route"
+
+
+class MethodUnknown(InvalidParameter):
+    """There is no payment method of this name.
+
+    Attributes:
+        methods: The methods that exist.
+    """
+
+    code = "method_unknown"
+
+    def __init__(self, detail: str, *, methods: Sequence[str]) -> None:
+        super().__init__(detail, param="method")
+        self.methods = tuple(methods)
+
+    @property
+    def extensions(self) -> Mapping[str, object]:
+        return {"methods": self.methods}
 
 
 class NotificationMismatch(InvalidParameter):

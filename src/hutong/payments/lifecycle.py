@@ -17,25 +17,27 @@ from uuid import UUID
 
 from hutong import channels, db, idempotency, ids, routing
 from hutong.clock import Clock
+from hutong.merchants import Switching
 from hutong.payments import errors
 from hutong.payments.attempt_lifecycle import AttemptLifecycle
-from hutong.payments.attempts import StartAttempt, StartOutcome, StartResult
 from hutong.payments.capture import CaptureOutcome, RequestCapture
 from hutong.payments.channel_calls import ChannelCalls
 from hutong.payments.channel_reports import ChannelReport, RecordOutcome
-from hutong.payments.close import CloseOutcome, RequestClose, end_attempts
+from hutong.payments.close import CloseOutcome, RequestClose
 from hutong.payments.create import PlaceResult
 from hutong.payments.disputes.lifecycle import Disputes
 from hutong.payments.disputes.responses import DisputeResponses
 from hutong.payments.exception_items import Seal
 from hutong.payments.exception_store import report_exceptions
+from hutong.payments.identification import PayerIdentification
 from hutong.payments.in_doubt import report_in_doubt
 from hutong.payments.model import Attempt, AttemptState, CloseReason, OperatorActionType, Payment, Source
 from hutong.payments.notifications import Notifications
 from hutong.payments.operator_actions import OperatorAction, write_operator_action
 from hutong.payments.polling import SWEEP_LIMIT, Poller, claim_due, claim_verifiable
 from hutong.payments.refunds.lifecycle import Refunds
-from hutong.payments.route_selection import RouteRequest, RouteSelector
+from hutong.payments.route_selection import RouteSelector
+from hutong.payments.starts import AttemptStarts
 from hutong.payments.statements import sql
 from hutong.payments.store import find, find_each
 from hutong.payments.transactions import PaymentTransactions, PlaceOrder
@@ -47,8 +49,6 @@ _EXPIRY_ROUNDS = 20
 """The most batches of expired payments that one round closes."""
 _NOTIFICATIONS_KEPT = timedelta(minutes=30)
 _FORGOTTEN_AT_ONCE = 1000
-_RENUMBERINGS = 3
-"""How often an attempt is numbered again because others of the same payment came and went meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,15 @@ class PaymentsConfig:
         public_url: The address under which channels reach this installation.
         sandbox: Whether sandbox accounts alone are used; otherwise they are never taken for a real channel.
         queue_limit: The most commands that may wait for a batch.
+        switching: When a payer may leave an open order for another method.
+        cashier_methods: The wallets or methods that the cashier shows first, in this order.
     """
 
     public_url: str
     sandbox: bool = False
     queue_limit: int = 4096
+    switching: Switching = Switching.PERMISSIVE
+    cashier_methods: tuple[str, ...] = ()
 
 
 class Payments:
@@ -78,6 +82,9 @@ class Payments:
         route_selector: Chooses the account that an attempt goes through.
         refunds: The life cycle of refunds.
         disputes, responses: The life cycle of disputes, and what merchants answer.
+        identification: Finds out what channels tell of a payer's browser.
+        start: Starts an attempt, as `AttemptStarts.start`.
+        report_no_method: Records once for each payment that its payer was offered no method, and notifies the merchant.
         find: Returns one payment, as last committed; read together with what other callers ask for.
         notifications: Takes channels' notifications; `notify` and `match_exceptions` are its `take` and `match_known`.
     """
@@ -108,11 +115,17 @@ class Payments:
             public_url=config.public_url,
             sandbox=config.sandbox,
             vault=vault,
+            cashier_methods=config.cashier_methods,
         )
         calls = ChannelCalls(accounts, clock=clock, public_url=config.public_url, checkout_url=checkout, vault=vault)
         self._attempts = AttemptLifecycle(
             database, accounts, transactions, calls, self.route_selector, clock=clock, queue_limit=limit
         )
+        self.start = AttemptStarts(
+            database, accounts, transactions, self._attempts, self.route_selector, clock=clock,
+            switching=config.switching,
+        ).start  # fmt: skip
+        self.identification = PayerIdentification(accounts, self.route_selector)
         self.refunds = Refunds(
             database, accounts, transactions.refunds, calls, clock=clock, ids=ids, queue_limit=limit, vault=vault,
             resolve_attempt=self._attempts.resolve,
@@ -122,6 +135,7 @@ class Payments:
         self._finds: db.Coalescer[UUID, Payment | None]
         self._finds = db.Coalescer(partial(find_each, database), name="find", queue_limit=limit)
         self.find: Callable[[UUID], Awaitable[Payment | None]] = self._finds.submit
+        self.report_no_method: Callable[[UUID], Awaitable[None]] = transactions.no_method
         resolve, recording = self._attempts.resolve, transactions.disputes
         self.disputes = Disputes(database, accounts, recording, clock=clock, resolve_attempt=resolve)
         self.responses = DisputeResponses(database, accounts, self.disputes, recording, clock=clock, vault=vault)
@@ -169,78 +183,6 @@ class Payments:
         """
         # By way of `place`, since the key may have no answer yet: the one that it gets now is permanent.
         return await self.place(order) if await self._transactions.is_repeated(order) else None
-
-    async def start(
-        self,
-        payment: Payment,
-        method: str,
-        *,
-        payer_ip: str | None = None,
-        payer: Mapping[str, str] | None = None,
-        return_url: str | None = None,
-    ) -> Payment:
-        """Start an attempt by `method`. One by another method is closed at its channel first, where that is possible.
-
-        Args:
-            payer: The payer's details that the method requires.
-            return_url: Where the payer's browser goes afterwards; by default to the cashier.
-
-        Repeat:
-            While such an attempt is open, it is the one that is returned.
-
-        Errors:
-            PaymentNotPayable, AttemptInProgress, NoRoute, PayerDetailMissing, ManualCaptureNotOffered.
-        """
-        request = RouteRequest(
-            method,
-            payment.amount_minor,
-            payment.currency,
-            payer_ip=payer_ip,
-            payer=payer,
-            return_url=return_url or self._transactions.documents.checkout_url(payment),
-            capture_method=payment.capture_method,
-            merchant_id=payment.merchant_id,
-            merchant_order_no=payment.merchant_order_no,
-            fee_ppm=payment.fee_ppm,
-            payment_id=payment.payment_id,
-        )
-        result = await self._start(payment, request)
-        if result.outcome is StartOutcome.OTHER_RUNNING and await self._close_running(result.payment):
-            result = await self._start(result.payment, request)
-        if result.outcome is StartOutcome.NOT_PAYABLE:
-            raise errors.PaymentNotPayable("the payment has succeeded, is closed, or is past its expiry")
-        if result.outcome in (StartOutcome.OTHER_RUNNING, StartOutcome.SUPERSEDED):
-            raise errors.AttemptInProgress("an attempt by another method could still take the money")
-        if result.outcome is StartOutcome.STARTED and result.attempt is not None:
-            recorded = await self._attempts.submit(result.payment, result.attempt)
-            assert recorded.payment is not None, "attempts are never deleted"
-            return recorded.payment
-        return result.payment
-
-    async def _start(self, payment: Payment, request: RouteRequest) -> StartResult:
-        """Write the intent of an attempt, with the number that comes after those of the payment's other attempts."""
-        for _ in range(_RENUMBERINGS):
-            numbered = replace(request, previous=[attempt.account_id for attempt in payment.attempts])
-            command = StartAttempt(payment.payment_id, await self.route_selector.choose(numbered))
-            result = await self._attempts.starts.submit(command)
-            if result.outcome is not StartOutcome.SUPERSEDED:
-                break
-            payment = result.payment
-        return result
-
-    async def _close_running(self, payment: Payment) -> bool:
-        """Close the open attempts of a payment at their channels; return whether that is possible for all of them."""
-        running = payment.open_attempts
-        for attempt in running:
-            methods = (await self._accounts.get(attempt.account_id)).capabilities.methods
-            method = methods.get(attempt.method)
-            if attempt.state is AttemptState.AUTHORIZED or method is None or not method.closable:
-                return False
-        now = self._clock.now()
-        await self._database.run(lambda tx: end_attempts(tx, running, now=now))
-        for attempt in running:
-            await self._due.resolve(attempt)
-        return True
 
     async def record_notification(
         self,

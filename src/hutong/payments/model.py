@@ -72,7 +72,6 @@ IN_DOUBT = frozenset({_A.CREATED, _A.UNKNOWN})
 QUERY_CADENCE = tuple(timedelta(seconds=s) for s in (5, 10, 30, 60, 120, 300, 600, 1800, 3600))
 WITHOUT_ACTION_MAX = timedelta(seconds=10)
 """The longest pause between queries in the first minutes of a payer who has been given nothing to do."""
-
 WITHOUT_ACTION_FOR = timedelta(minutes=10)
 
 
@@ -188,6 +187,7 @@ class NewPayment:
         first_attempt: An attempt to make at once, if the merchant has chosen the method.
         items: The line items, with each party's share of the price; empty if the merchant sends none.
         discounts: The discounts from which those shares were computed.
+        cancel_url: Where a payer goes who leaves the cashier without having paid; None takes `return_url`.
         adopted: As `Payment.adopted`.
     """
 
@@ -212,6 +212,7 @@ class NewPayment:
     discounts: tuple[Discount, ...] = ()
     customer: Customer | None = None
     adopted: bool = False
+    cancel_url: str | None = None
 
 
 @dataclass(slots=True)
@@ -307,6 +308,8 @@ class Payment:
     """The part of the authorized amount that the merchant captures, from the intent on."""
     capture_requested_at: datetime | None = None
     customer: Customer | None = None
+    cancel_url: str | None = None
+    changed_metadata: dict[str, str] | None = None  # what the merchant has made of the order's since
     adopted: bool = False
     """Created after a restore from a channel's report; of the order, only the amount and the currency are known."""
     amount_disputed_minor: int = 0
@@ -378,7 +381,9 @@ class PaymentEventType(StrEnum):
     CAPTURED = "payment.captured"
     SUCCEEDED = "payment.succeeded"
     CLOSED = "payment.closed"
+    UPDATED = "payment.updated"
     ATTEMPT_FAILED = "payment.attempt_failed"
+    NO_METHOD = "payment.no_method"
     SURPLUS = "payment.surplus_received"
     EXCEPTION_OPENED = "payment.exception_opened"
     """The channel says something about it that does not fit; the platform's operators decide."""

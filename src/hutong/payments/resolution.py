@@ -7,9 +7,11 @@ from enum import StrEnum
 
 from hutong.channels import Capabilities, ChannelAnswer, ChannelState
 from hutong.payments.model import Attempt, AttemptState, Payment, PollingPolicy
+from hutong.payments.switching import CHANNEL_CLOCK_SLACK, is_by_code
 
 _CLOSABLE = frozenset({ChannelState.PENDING, ChannelState.AUTHORIZED})
-_CHANNEL_CLOCK_SLACK = timedelta(minutes=1)
+_CODE_USABLE_FOR = timedelta(minutes=2)
+"""After this no channel takes a payer's code any more: WeChat's and Alipay's live for a minute."""
 
 
 class Step(StrEnum):
@@ -46,9 +48,11 @@ def next_step(
     state = answer.state
     ending = payment.wants_end(attempt)
     unpaid = attempt.state is not AttemptState.AUTHORIZED and state in (ChannelState.PENDING, ChannelState.NOT_FOUND)
-    if unpaid and not ending and _is_over(attempt, now):
+    # A payment by code is reversed whatever the channel knows of it, so nobody at the till waits for an answer.
+    unclear = is_by_code(attempt) and state is ChannelState.UNKNOWN
+    if (unpaid or unclear) and not ending and _is_over(attempt, now):
         return Step.END
-    if ending and state in _CLOSABLE:
+    if ending and (state in _CLOSABLE or unclear):
         return Step.CLOSE
     if state is ChannelState.AUTHORIZED and payment.is_capturing:
         return Step.CAPTURE
@@ -59,8 +63,13 @@ def next_step(
 
 
 def _is_over(attempt: Attempt, now: datetime) -> bool:
-    """Tell whether the expiry sent to the channel has passed, with some slack for the channel's own clock."""
-    return attempt.expires_at is not None and now > attempt.expires_at + _CHANNEL_CLOCK_SLACK
+    """Tell whether the expiry sent to the channel has passed, with some slack for the channel's own clock.
+
+    The end of a payment by code is ours, so no other clock matters.
+    """
+    if attempt.expires_at is None:
+        return False
+    return now >= attempt.expires_at if is_by_code(attempt) else now > attempt.expires_at + CHANNEL_CLOCK_SLACK
 
 
 def _is_missing(attempt: Attempt, state: ChannelState, can: Capabilities) -> bool:
@@ -74,7 +83,8 @@ def _is_missing(attempt: Attempt, state: ChannelState, can: Capabilities) -> boo
 def _is_gone(attempt: Attempt, ending: bool, policy: PollingPolicy, now: datetime) -> bool:
     """Tell whether "no such order" proves that there is none. An order that a channel had taken is not given up before
     its expiry."""
-    late = now - attempt.created_at > policy.not_found_grace
+    grace = min(policy.not_found_grace, _CODE_USABLE_FOR) if is_by_code(attempt) else policy.not_found_grace
+    late = now - attempt.created_at > grace
     return late and (ending or attempt.state is not AttemptState.SUBMITTED)
 
 

@@ -30,7 +30,7 @@ async def find(tx: db.Tx, payment_ids: Collection[UUID], *, merchant_id: UUID | 
         merchant_id: Whose payments may be seen; another merchant's count as absent. None sees all.
     """
     rows = await sql.find_payments.fetch(tx, payment_ids, merchant_id)
-    return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
+    return {payment.payment_id: payment for payment in await with_attempts(tx, rows)}
 
 
 async def find_each(database: db.Database, payment_ids: Sequence[UUID]) -> list[Payment | None]:
@@ -46,12 +46,12 @@ async def find_each(database: db.Database, payment_ids: Sequence[UUID]) -> list[
 async def lock(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, Payment]:
     """Return payments as `find` does, locked against every other change until the transaction ends."""
     rows = await sql.lock_payments.fetch(tx, payment_ids)
-    return {payment.payment_id: payment for payment in await _with_attempts(tx, rows)}
+    return {payment.payment_id: payment for payment in await with_attempts(tx, rows)}
 
 
 async def lock_attempts(tx: db.Tx, attempt_ids: Collection[UUID]) -> dict[UUID, tuple[Payment, Attempt]]:
     """Return attempts by id, each with its payment; the payments are locked in id order."""
-    payments = await _with_attempts(tx, await sql.lock_payments_of_attempts.fetch(tx, attempt_ids))
+    payments = await with_attempts(tx, await sql.lock_payments_of_attempts.fetch(tx, attempt_ids))
     return {attempt.attempt_id: (payment, attempt) for payment in payments for attempt in payment.attempts}
 
 
@@ -69,27 +69,7 @@ async def find_by_order_no(tx: db.Tx, orders: Sequence[NewPayment]) -> dict[tupl
     rows = await sql.find_by_order_no.fetch(
         tx, [order.merchant_id for order in orders], [order.merchant_order_no for order in orders]
     )
-    return {(p.merchant_id, p.merchant_order_no): p for p in await _with_attempts(tx, rows)}
-
-
-async def list_payments(
-    tx: db.Tx,
-    merchant_id: UUID,
-    *,
-    after: UUID | None = None,
-    status: PaymentStatus | None = None,
-    merchant_order_no: str | None = None,
-    limit: int = 20,
-) -> list[Payment]:
-    """Return a merchant's payments, newest first, from after the given one."""
-    if merchant_order_no is None:
-        return await _with_attempts(tx, await sql.list_payments.fetch(tx, merchant_id, after, status, limit))
-    # At most one: found by its own index, however many payments the merchant has.
-    rows = await sql.find_by_order_no.fetch(tx, [merchant_id], [merchant_order_no])
-    matching = [
-        row for row in rows if (not after or row["payment_id"] < after) and (not status or row["status"] == status)
-    ]
-    return await _with_attempts(tx, matching)
+    return {(p.merchant_id, p.merchant_order_no): p for p in await with_attempts(tx, rows)}
 
 
 async def insert_payments(tx: db.Tx, orders: Sequence[NewPayment], *, now: datetime) -> set[UUID]:
@@ -107,7 +87,22 @@ async def insert_payments(tx: db.Tx, orders: Sequence[NewPayment], *, now: datet
             for order in orders
         ],
     )
-    return {row["id"] for row in rows}
+    inserted = {row["id"] for row in rows}
+    entries = [
+        (order, name, value)
+        for order in orders
+        if order.payment_id in inserted
+        for name, value in order.metadata.items()
+    ]
+    if entries:
+        await sql.insert_metadata.execute(
+            tx,
+            merchant_id=[order.merchant_id for order, _, _ in entries],
+            name=[name for _, name, _ in entries],
+            value=[value for _, _, value in entries],
+            payment_id=[order.payment_id for order, _, _ in entries],
+        )
+    return inserted
 
 
 async def save(tx: db.Tx, payments: Sequence[Payment]) -> None:
@@ -162,26 +157,21 @@ async def find_refunds(
 ) -> dict[UUID, Refund]:
     """Return refunds as last committed; absent ones are left out, and so are another merchant's."""
     rows = await sql.find_refunds.fetch(tx, refund_ids, merchant_id)
-    return {row["refund_id"]: _read_refund(row) for row in rows}
+    return {row["refund_id"]: read_refund(row) for row in rows}
 
 
 async def find_refunds_by_no(tx: db.Tx, numbers: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str], Refund]:
     """Return the refunds that exist under these refund numbers, by merchant and number."""
     rows = await sql.find_refunds_by_no.fetch(tx, [merchant for merchant, _ in numbers], [no for _, no in numbers])
-    return {(row["merchant_id"], row["merchant_refund_no"]): _read_refund(row) for row in rows}
+    return {(row["merchant_id"], row["merchant_refund_no"]): read_refund(row) for row in rows}
 
 
 async def refunds_of(tx: db.Tx, payment_ids: Collection[UUID]) -> dict[UUID, list[Refund]]:
     """Return all refunds of some payments, first to last."""
     refunds: dict[UUID, list[Refund]] = {payment_id: [] for payment_id in payment_ids}
     for row in await sql.refunds_of_payments.fetch(tx, payment_ids):
-        refunds[row["payment_id"]].append(_read_refund(row))
+        refunds[row["payment_id"]].append(read_refund(row))
     return refunds
-
-
-async def list_refunds(tx: db.Tx, payment_id: UUID, *, after: UUID | None, limit: int) -> list[Refund]:
-    """Return refunds of one payment, first to last, from after the given one."""
-    return [_read_refund(row) for row in await sql.page_of_refunds.fetch(tx, payment_id, after, limit)]
 
 
 async def insert_refunds(tx: db.Tx, refunds: Sequence[Refund], *, now: datetime) -> None:
@@ -294,16 +284,22 @@ def _read_lines(text: str) -> tuple[RefundLine, ...]:
 
 
 _read_payment = db.reader(
-    Payment, sql["payment"], without=("attempts", "portal_minor"), metadata=json.loads, customer=_read_customer
+    Payment,
+    sql["payment"],
+    without=("attempts", "portal_minor"),
+    metadata=json.loads,
+    changed_metadata=lambda text: None if text is None else json.loads(text),
+    customer=_read_customer,
 )
-_read_refund = db.reader(Refund, (*sql["refund"], "merchant_order_no"), lines=_read_lines)
+read_refund = db.reader(Refund, (*sql["refund"], "merchant_order_no"), lines=_read_lines)
 _read_item = db.reader(LineItem, sql["item"])
 _read_discount = db.reader(Discount, sql["discount"])
 _read_entry = db.reader(TimelineEntry, sql["timeline_entry"])
 read_attempt = db.reader(Attempt, sql["attempt"], without=("decision",))
 
 
-async def _with_attempts(tx: db.Tx, rows: Sequence[asyncpg.Record]) -> list[Payment]:
+async def with_attempts(tx: db.Tx, rows: Sequence[asyncpg.Record]) -> list[Payment]:
+    """Return the payments of rows, each with its attempts, in the order of the rows."""
     payments = {row["payment_id"]: _read_payment(row) for row in rows}
     if payments:
         for row in await sql.find_attempts.fetch(tx, list(payments)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from hutong import db, idempotency
 from hutong.clock import Clock
@@ -18,6 +19,7 @@ from hutong.payments.create import PlaceResult, create, find_placed
 from hutong.payments.disputes.record import Recording
 from hutong.payments.documents import Documents
 from hutong.payments.model import DEFAULT_POLICY, Attempt, CloseReason, NewPayment, Payment, PollingPolicy
+from hutong.payments.no_method import record_no_method
 from hutong.payments.polling import LEASE, SWEEP_LIMIT, claim_due
 from hutong.payments.refunds.transactions import RefundTransactions
 
@@ -130,6 +132,16 @@ class PaymentTransactions:
             return results
 
         return await self._database.run(work)
+
+    async def no_method(self, payment_id: UUID) -> None:
+        """Record that a payer was offered no method, and publish it."""
+        now = self._clock.now()
+
+        async def work(tx: db.Tx) -> None:
+            happened = await record_no_method(tx, payment_id, now=now)
+            await self.documents.emit(tx, happened, new_id=self._ids.new, now=now)
+
+        await self._database.run(work)
 
     async def capture(self, commands: Sequence[RequestCapture]) -> list[CaptureResult]:
         """Write the intents of captures."""

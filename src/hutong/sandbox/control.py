@@ -11,10 +11,9 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hutong.errors import InvalidRequest
-from hutong.http_requests import refuse_doubled_headers, refuse_foreign_origin
 from hutong.sandbox.bill import DIFFERENCES, plant
 from hutong.sandbox.faults import KINDS, CallFault, Faults, NotifyFaults
+from hutong.sandbox.pages import refuse_foreign
 from hutong.sandbox.records import Coupon, SandboxOrder, describe
 from hutong.sandbox.simulator import Simulator
 from hutong.sandbox.store import Store
@@ -158,10 +157,10 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     controls = {channel: _Control(simulator) for channel, simulator in simulators.items()}
 
     async def index(request: web.Request) -> web.Response:
-        return _foreign(request) or _answer({"channels": list(controls)})
+        return refuse_foreign(request) or _answer({"channels": list(controls)})
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
-        if (refusal := _foreign(request)) is not None:
+        if (refusal := refuse_foreign(request)) is not None:
             return refusal
         control = controls.get(request.match_info["channel"])
         if control is None:
@@ -176,16 +175,6 @@ def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
 
     path = "/control/{channel}/{verb}"
     return [web.get("/control", index), web.get(path, dispatch), web.post(path, dispatch)]
-
-
-def _foreign(request: web.Request) -> web.Response | None:
-    """Return the refusal of a doubled header, or of what a page of another site has sent; None for all else."""
-    try:
-        refuse_doubled_headers(name for name, _ in request.raw_headers)
-        refuse_foreign_origin({name.lower(): value for name, value in request.headers.items()})
-    except InvalidRequest as error:
-        return _answer({"error": error.detail}, status=error.http_status)
-    return None
 
 
 class _Control:

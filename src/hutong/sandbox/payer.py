@@ -1,123 +1,121 @@
-"""The payer's phone for developers who use the cashier on a desktop: one page with two buttons."""
+"""The payer's side of the sandbox: the open orders of all channels, and a page for each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from html import escape
-from string import Template
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 
 from aiohttp import web
+from multidict import MultiMapping
 
-from hutong.money import to_major
+from hutong.sandbox import pages
 from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.simulator import Simulator
 
-_TEXTS = {
-    "en": {
-        "title": "Sandbox payer",
-        "note": "A simulated wallet. No money moves.",
-        "pay": "Pay",
-        "decline": "Decline",
-        "absent": "No such code. The sandbox forgets its orders when it restarts.",
-        "open": "Waiting for your decision",
-        "authorized": "Reserved",
-        "paid": "Paid",
-        "declined": "Declined",
-        "closed": "Closed: nobody can pay it any more",
-        "expired": "Too late: the order has expired",
-    },
-    "zh": {
-        "title": "沙箱付款人",
-        "note": "模拟钱包，不会发生真实扣款。",
-        "pay": "付款",
-        "decline": "拒绝",
-        "absent": "没有这个二维码。沙箱重启后不再保留订单。",
-        "open": "等待您的决定",
-        "authorized": "已预授权",
-        "paid": "已付款",
-        "declined": "付款失败",
-        "closed": "订单已关闭，不能再付款",
-        "expired": "订单已过期，不能再付款",
-    },
-}
+_ORDERS_MAX = 50
+_RECENT_MAX = 5
+_START = datetime(1970, 1, 1, tzinfo=UTC)
 
-_PAGE = Template("""<!doctype html>
-<html lang="$lang"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title><style>
-body{font:16px/1.5 system-ui,sans-serif;margin:0;background:#f2f3f5;color:#1f2329}
-main{max-width:24rem;margin:10vh auto;padding:2rem;background:#fff;border-radius:1rem;text-align:center}
-.amount{font-size:2.5rem;font-weight:600;margin:.5rem 0}
-.note{color:#6b7280;font-size:.875rem}
-button{font:inherit;padding:.75rem 2rem;margin:.5rem;border:0;border-radius:.5rem;cursor:pointer}
-.yes{background:#07773d;color:#fff}.no{background:#e5e7eb;color:#1f2329}
-</style></head><body><main><h1 class="note">$title</h1>$body<p class="note">$note</p></main></body></html>
-""")
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+_Match = tuple[Simulator, SandboxOrder]
 
 
 def routes(simulators: Mapping[str, Simulator]) -> list[web.RouteDef]:
     """Return the routes.
 
-    GET /payer?code_url=… shows an order; POST /payer with `code_url` and `do` (pay or decline) decides it.
+    GET / leads to the others; GET /payer lists the open orders; GET /payer?code_url=… shows one; POST /payer with
+    `code_url` and `do` (pay or decline) decides one, and `from=orders` leads back to the list.
     """
+    return [
+        web.get("/", _root),
+        web.get("/payer", _Payer(simulators).show),
+        web.post("/payer", _Payer(simulators).decide),
+    ]
 
-    def find(code_url: str) -> tuple[Simulator, SandboxOrder] | None:
-        for simulator in simulators.values():
+
+async def _root(request: web.Request) -> web.Response:
+    return pages.render(request, "root.html", title="sandbox")
+
+
+class _Payer:
+    def __init__(self, simulators: Mapping[str, Simulator]) -> None:
+        self._simulators = simulators
+
+    async def show(self, request: web.Request) -> web.Response:
+        if "code_url" not in request.query:
+            return self._list(request)
+        match = self._find(request.query)
+        if match is not None:
+            simulator, order = match
+            simulator.visit(order, request.query)
+        return _page(request, match)
+
+    async def decide(self, request: web.Request) -> web.Response:
+        if (refusal := pages.refuse_foreign(request)) is not None:
+            return refusal
+        form = await request.post()
+        action, match = form.get("do"), self._find(form)
+        if match is None:
+            return _page(request, None)
+        simulator, order = match
+        if action == "pay":
+            simulator.pay(order, simulator.store.faults.notify)
+        elif action == "decline":
+            simulator.decline(order, simulator.store.faults.notify)
+        after = {"lang": pages.language(request)}
+        if form.get("from") != "orders":
+            after |= {"code_url": order.code_url, "done": str(action)}
+        raise web.HTTPSeeOther(request.rel_url.with_query(after))
+
+    def _find(self, values: MultiMapping[object]) -> _Match | None:
+        code_url = str(values.get("code_url", ""))
+        for simulator in self._simulators.values():
             order = simulator.store.by_code.get(code_url)
             if order is not None:
                 return simulator, order
         return None
 
-    async def show(request: web.Request) -> web.Response:
-        match = find(request.query.get("code_url", ""))
-        if match is not None:
-            simulator, order = match
-            simulator.opened(order)
-        return _page(request, match)
+    def _list(self, request: web.Request) -> web.Response:
+        lang = pages.language(request)
+        waiting = sorted(self._each(is_open=True), key=lambda match: match[1].placed_at or _START, reverse=True)
+        ended = sorted(self._each(is_open=False), key=lambda match: match[1].changed_at or _START, reverse=True)
+        return pages.render(
+            request,
+            "orders.html",
+            title="orders",
+            script="orders.js",
+            orders=[_shown(match, lang) for match in waiting[:_ORDERS_MAX]],
+            more=max(len(waiting) - _ORDERS_MAX, 0),
+            recent=[_shown(match, lang) for match in ended[:_RECENT_MAX]],
+        )
 
-    async def decide(request: web.Request) -> web.Response:
-        form = await request.post()
-        match = find(str(form.get("code_url", "")))
-        if match is not None:
-            simulator, order = match
-            if form.get("do") == "pay":
-                simulator.pay(order, simulator.store.faults.notify)
-            elif form.get("do") == "decline":
-                simulator.decline(order, simulator.store.faults.notify)
-        return _page(request, match)
-
-    return [web.get("/payer", show), web.post("/payer", decide)]
-
-
-def _page(request: web.Request, match: tuple[Simulator, SandboxOrder] | None) -> web.Response:
-    language = request.query.get("lang", request.headers.get("Accept-Language", ""))
-    lang = "zh" if language.lower().startswith("zh") else "en"
-    texts = _TEXTS[lang]
-    body = f"<p>{escape(texts['absent'])}</p>"
-    if match is not None:
-        simulator, order = match
-        body = _order(order, texts, payable=simulator.store.payable(order))
-    text = _PAGE.substitute(lang=lang, title=texts["title"], note=texts["note"], body=body)
-    return web.Response(
-        status=200 if match is not None else 404,
-        text=text,
-        content_type="text/html",
-        headers={"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"},
-    )
+    def _each(self, *, is_open: bool) -> Iterator[_Match]:
+        for simulator in self._simulators.values():
+            for order in simulator.store.orders.values():
+                if simulator.awaits_payer(order) if is_open else order.state is not OrderState.OPEN:
+                    yield simulator, order
 
 
-def _order(order: SandboxOrder, texts: dict[str, str], *, payable: bool) -> str:
-    state = order.state.value if payable or order.state is not OrderState.OPEN else "expired"
-    amount = f"{order.currency} {to_major(order.amount_minor, order.currency)}"
-    shown = (
-        f"<p>{escape(order.description)}</p><p class='amount'>{escape(amount)}</p>"
-        f"<p role='status' data-state='{state}'>{escape(texts[state])}</p>"
-    )
-    if not payable:
-        return shown
-    return (
-        f"{shown}<form method='post' action='/payer'>"
-        f"<input type='hidden' name='code_url' value='{escape(order.code_url)}'>"
-        f"<button class='yes' name='do' value='pay'>{escape(texts['pay'])}</button>"
-        f"<button class='no' name='do' value='decline'>{escape(texts['decline'])}</button></form>"
+def _shown(match: _Match, lang: str) -> pages.ShownOrder:
+    simulator, order = match
+    store = simulator.store
+    now = store.clock.now()
+    return pages.show_order(simulator.channel, order, payable=store.payable(order), now=now, lang=lang)
+
+
+def _page(request: web.Request, match: _Match | None) -> web.Response:
+    """Show one order. Once it has ended, the page leads back to the merchant by itself, as a channel's page does."""
+    if match is None:
+        return pages.render(request, "order.html", title="payer", status=404, order=None, back=None, declined=False)
+    simulator, order = match
+    shown, back = _shown(match, pages.language(request)), simulator.way_back(order)
+    posts = back is not None and back.fields is not None
+    return pages.render(
+        request,
+        "order.html",
+        title="payer",
+        script="back.js" if back is not None and shown.state != "open" else None,
+        forms_to=[back.url] if back is not None and posts else [],
+        order=shown,
+        back=back,
+        declined=request.query.get("done") == "decline",
     )

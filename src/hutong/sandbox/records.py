@@ -58,6 +58,7 @@ class SandboxOrder:
         method: The channel's own name of the payment method.
         capture: Whether a payment takes the money; False only reserves it.
         data: Further fields of the simulator.
+        placed_at: When the channel took it.
         captured_minor: The captured amount.
         paid_at: The time of the capture.
         notified: The number of notifications sent.
@@ -78,6 +79,7 @@ class SandboxOrder:
     capture: bool = True
     data: dict[str, Any] = field(default_factory=dict)
     state: OrderState = OrderState.OPEN
+    placed_at: datetime | None = None
     changed_at: datetime | None = None
     captured_minor: int = 0
     paid_at: datetime | None = None

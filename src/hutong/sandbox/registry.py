@@ -11,7 +11,7 @@ from hutong.sandbox.stripe.simulator import StripeSimulator
 from hutong.sandbox.unionpay.simulator import UnionPaySimulator
 from hutong.sandbox.wechat.simulator import WeChatSimulator
 
-SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, StripeSimulator, UnionPaySimulator)
+SIMULATORS: Sequence[type[Simulator]] = (WeChatSimulator, AlipaySimulator, UnionPaySimulator, StripeSimulator)
 
 
 def accounts(folder: Path, url: str) -> dict[str, dict[str, object]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -25,6 +26,18 @@ from hutong.sandbox.records import (
 from hutong.sandbox.store import Store
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class WayBack:
+    """The way back to the merchant that a channel's page offers its payer.
+
+    Attributes:
+        fields: The fields that the payer's browser posts there; None where it opens the address.
+    """
+
+    url: str
+    fields: Mapping[str, str] | None = None
 
 
 class Simulator(Protocol):
@@ -72,6 +85,20 @@ class Simulator(Protocol):
 
     def opened(self, order: SandboxOrder) -> None:
         """Note that the payer scanned the code or opened the page; at some channels the order exists from then on."""
+
+    def visit(self, order: SandboxOrder, query: Mapping[str, str]) -> None:
+        """Note that the payer's browser has opened the order's page, with the parameters that its address had."""
+        del query
+        self.opened(order)
+
+    def awaits_payer(self, order: SandboxOrder) -> bool:
+        """Return whether a payer may decide about an order now."""
+        return self.store.payable(order)
+
+    def way_back(self, order: SandboxOrder) -> WayBack | None:
+        """Return where the order's page sends its payer; None where the payer stays in the wallet."""
+        del order
+        return None
 
     def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:
         """Return why the payer cannot use these coupons for an order; None if they can."""

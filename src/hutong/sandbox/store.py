@@ -43,6 +43,7 @@ class Store:
         return f"{prefix}{to_ns(self.clock.now()):019d}{count % 100_000:05d}"
 
     def place(self, order: SandboxOrder) -> None:
+        order.placed_at = self.clock.now()
         self.orders[order.order_no] = order
         self.by_code[order.code_url] = order
         self._record(order, "placed")

@@ -19,7 +19,8 @@ SHADOW = "search_shadow"
 """The schema of the same form that a rebuild fills."""
 
 F = TypeVar("F", PaymentFact, RefundFact)
-_NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""The instant of a profile that has the customer's id alone."""
 _NOBODY = UUID(int=0)
 _HIDDEN = dict.fromkeys(PaymentFact._fields[3:])
 
@@ -94,5 +95,5 @@ def _profile_of(fact: PaymentFact) -> ProfileFact | None:
     if fact.customer_id is None:
         return None
     complete = fact.customer_name is not None or fact.customer_avatar is not None
-    at, by = (fact.created_at, fact.payment_id) if complete else (_NEVER, _NOBODY)
+    at, by = (fact.created_at, fact.payment_id) if complete else (NEVER, _NOBODY)
     return ProfileFact(fact.merchant_id, fact.customer_id, fact.customer_name, fact.customer_avatar, at, by)

@@ -11,11 +11,10 @@ from typing import Any
 import asyncpg
 import orjson
 
-from hutong import db, events, ids
+from hutong import db, events, ids, payments
 from hutong.clock import instant
 from hutong.customers import stream_customers
 from hutong.errors import InvariantBroken
-from hutong.payments import stream_payments, stream_refunds
 from hutong.search.errors import EventsArchived
 from hutong.search.facts import refund_text
 from hutong.search.model import Facts, PaymentFact, ProfileFact, RefundFact
@@ -109,13 +108,13 @@ async def _fill_from_tables(source: db.Database, store: db.Database, *, now: dat
         await sql.one_snapshot.execute(tx)
         sources = sources_among(await events.list_streams(tx))
         applied = 0
-        async for rows in _batches(stream_payments(tx)):
+        async for rows in _batches(payments.export.stream_payments(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])
-            payments = [_payment(row, versions[row["id"]]) for row in rows if row["id"] in versions]
-            await _apply_to_shadow(store, Facts(payments=payments))
+            facts = [_payment(row, versions[row["id"]]) for row in rows if row["id"] in versions]
+            await _apply_to_shadow(store, Facts(payments=facts))
             applied += len(rows)
             on_progress(applied)
-        async for rows in _batches(stream_refunds(tx)):
+        async for rows in _batches(payments.export.stream_refunds(tx)):
             versions = await events.object_versions(tx, [row["id"] for row in rows])
             refunds = [_refund(row, versions[row["id"]]) for row in rows if row["id"] in versions]
             await _apply_to_shadow(store, Facts(refunds=refunds))

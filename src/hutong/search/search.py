@@ -15,6 +15,7 @@ import orjson
 
 from hutong import db
 from hutong.clock import to_ns
+from hutong.customers import Customer, CustomerProfile
 from hutong.errors import InvalidParameter, NotFound
 from hutong.search.errors import SearchTooWide
 from hutong.search.model import PaymentRecord, RecordPage, RecordQuery
@@ -89,6 +90,14 @@ async def find_record(tx: db.Tx, payment_id: UUID, *, merchant_id: UUID | None =
     if row is None:
         raise NotFound("no payment record has this id")
     return _read_record(row)
+
+
+async def find_profile(tx: db.Tx, merchant_id: UUID, customer_id: str) -> CustomerProfile | None:
+    """Return the newest profile of one customer, from an order or outside of one; None without any."""
+    row = await sql.find_profile.fetchrow(tx, merchant_id, customer_id)
+    if row is None:
+        return None
+    return CustomerProfile(Customer(row["customer_id"], row["name"], row["avatar"]), row["version_at"])
 
 
 async def export_records(

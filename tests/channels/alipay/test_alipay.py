@@ -222,6 +222,13 @@ async def test_closing_a_paid_code_tells_of_the_money_and_keeps_it(world: Alipay
     assert world.simulator.store.refunds == {}
 
 
+async def test_alipays_own_end_of_a_payment_by_code_comes_after_ours(world: AlipayWorld) -> None:
+    request = world.request("alipay_code", payer={"auth_code": "28763443825664399"})
+    await world.channel().pay(request, now=world.clock.now())
+    (order,) = world.simulator.store.orders.values()
+    assert order.expires_at == request.expires_at + timedelta(minutes=1)
+
+
 async def test_closing_a_code_that_waits_closes_it(world: AlipayWorld) -> None:
     channel, now = world.channel(), world.clock.now()
     request = world.request("alipay_code", payer={"auth_code": "28763443825664399"})

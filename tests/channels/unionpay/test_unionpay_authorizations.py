@@ -98,7 +98,7 @@ async def test_what_reserves_money_is_sent_as_a_preauthorization(rig: Rig, now) 
         "000201",
         "07",
     ]
-    for method in ("unionpay_qr", "unionpay_wallet", "unionpay_collection"):
+    for method in ("unionpay_qr", "unionpay_code", "unionpay_collection"):
         with pytest.raises(InvalidParameter) as caught:
             await rig.channel.pay(rig.request(now, method=method, capture=False), now=now)
         assert caught.value.param == "capture"

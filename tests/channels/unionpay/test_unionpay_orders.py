@@ -79,7 +79,7 @@ async def test_a_form_that_was_changed_is_not_taken(rig: Rig, now) -> None:
     ("method", "payer"),
     [
         ("unionpay_collection", {"agreement": "AGREEMENT0001"}),
-        ("unionpay_wallet", {"auth_code": "6220000000000000001"}),
+        ("unionpay_code", {"auth_code": "6220000000000000000"}),
     ],
 )
 async def test_what_needs_no_page_is_accepted_and_decided_later(rig: Rig, now, receiver, method, payer) -> None:
@@ -99,7 +99,8 @@ async def test_what_needs_no_page_is_accepted_and_decided_later(rig: Rig, now, r
     [
         ({"method": "unionpay_collection", "payer": {}}, "payer.agreement"),
         ({"method": "unionpay_collection", "payer": {"agreement": "a&b=c"}}, "payer.agreement"),
-        ({"method": "unionpay_wallet", "payer": {"auth_code": "1"}}, "payer.auth_code"),
+        ({"method": "unionpay_code", "payer": {"auth_code": "1"}}, "payer.auth_code"),
+        ({"method": "unionpay_code", "payer": {"auth_code": "1" * 19}}, "payer.auth_code"),
         ({"amount_minor": 0}, "amount_minor"),
         ({"amount_minor": 10**12}, "amount_minor"),
         ({"placed_at": None}, "placed_at"),
@@ -117,7 +118,52 @@ async def test_what_unionpay_cannot_take_is_refused_before_it_is_sent(rig: Rig, 
 async def test_an_account_without_a_terminal_does_not_take_the_payers_code(rig: Rig, now) -> None:
     channel = rig.make(term_id=None)
     with pytest.raises(InvalidParameter):
-        await channel.pay(rig.request(now, method="unionpay_wallet", payer={"auth_code": "6" * 19}), now=now)
+        await channel.pay(rig.request(now, method="unionpay_code", payer={"auth_code": "62" + "6" * 17}), now=now)
+
+
+@pytest.mark.parametrize(
+    ("auth_code", "state", "code"),
+    [("6220000000000000001", ChannelState.SUCCEEDED, "paid"),
+     ("6220000000000000002", ChannelState.FAILED, "insufficient_funds"),
+     ("6220000000000000000", ChannelState.PENDING, "pending")],
+)  # fmt: skip
+async def test_the_end_of_a_payers_code_tells_what_becomes_of_it(rig: Rig, now, auth_code, state, code) -> None:
+    request = rig.request(now, method="unionpay_code", payer={"auth_code": auth_code})
+    assert (await rig.channel.pay(request, now=now)).state is ChannelState.PENDING
+    found = await rig.channel.query(order_of(request), now=now)
+    assert (found.state, found.code) == (state, code)
+
+
+async def test_a_payment_by_code_is_reversed_and_nobody_pays_it_then(rig: Rig, now) -> None:
+    request = rig.request(now, method="unionpay_code", payer={"auth_code": "6220000000000000000"})
+    await rig.channel.pay(request, now=now)
+    for _ in range(2):
+        closed = await rig.channel.close(order_of(request), now=now)
+        assert closed.state in (ChannelState.CLOSED, ChannelState.FAILED)
+    truth = (await rig.control.get("truth"))["truth"]
+    events = [entry["event"] for entry in truth if entry["number"] == rig.theirs(request.attempt_no)]
+    assert events == ["placed", "reversed"]
+
+
+async def test_a_payment_by_code_in_doubt_is_reversed_and_what_was_taken_goes_back(rig: Rig, now) -> None:
+    request = rig.request(now, method="unionpay_code", payer={"auth_code": "6220000000000000001"})
+    await rig.channel.pay(request, now=now)
+    assert (await rig.channel.close(order_of(request), now=now)).state is ChannelState.SUCCEEDED
+    await rig.next("query", "unsigned", match=rig.theirs(request.attempt_no))
+    assert (await rig.channel.close(order_of(request), now=now)).state is ChannelState.CLOSED
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.FAILED
+
+
+async def test_a_reversal_without_an_answer_proves_nothing(rig: Rig, now) -> None:
+    request = rig.request(now, method="unionpay_code", payer={"auth_code": "6220000000000000000"})
+    await rig.channel.pay(request, now=now)
+    await rig.control.post("next", interface="close", kind="reply_lost", match=rig.theirs(request.attempt_no))
+    assert (await rig.channel.close(order_of(request), now=now)).state is ChannelState.UNKNOWN
+    other = rig.request(now, method="unionpay_code", payer={"auth_code": "6220000000000000000"})
+    await rig.channel.pay(other, now=now)
+    refused = {"match": rig.theirs(other.attempt_no), "code": "10"}
+    await rig.control.post("next", interface="close", kind="error", **refused)
+    assert (await rig.channel.close(order_of(other), now=now)).state is ChannelState.PENDING
 
 
 async def test_an_order_is_its_number_and_its_time(rig: Rig, now) -> None:
@@ -267,4 +313,4 @@ def test_what_a_channel_can_do_is_true(rig: Rig) -> None:
     assert can.same_day_void
     assert can.refund is not None
     assert can.refund.partial
-    assert not any(method.closable for method in can.methods.values())
+    assert [name for name, method in can.methods.items() if method.closable] == ["unionpay_code"]

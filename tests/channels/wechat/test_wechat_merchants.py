@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ async def test_an_app_names_the_service_provider_as_its_partner(rig: Rig, keys: 
 async def test_a_code_payment_is_reversed_until_it_is_paid(rig: Rig, now) -> None:
     waiting = rig.request(now, method="wechat_code", payer={"auth_code": "130000000000000000"})
     assert (await rig.channel.pay(waiting, now=now)).state is ChannelState.UNKNOWN
-    assert (await rig.channel.close(order_of(waiting), now=now)).state is ChannelState.CLOSED
+    assert (await rig.channel.close(order_of(waiting), now=now + timedelta(seconds=15))).state is ChannelState.CLOSED
     paid = rig.request(now, method="wechat_code", payer={"auth_code": "130000000000000001"})
     assert (await rig.channel.pay(paid, now=now)).state is ChannelState.SUCCEEDED
     assert (await rig.channel.close(order_of(paid), now=now)).state is ChannelState.SUCCEEDED

@@ -17,6 +17,7 @@ from support.fakes.wechat_messages import proves
 
 pytestmark = pytest.mark.parametrize("rig", ["wechat"], indirect=True)
 CODE = "130000000000000001"
+POOR = "130000000000000002"
 ADDRESS = {"client_ip": "203.0.113.7"}
 ASKING = "130000000000000000"
 
@@ -82,15 +83,32 @@ async def test_a_code_payment_whose_payer_enters_a_password_is_in_doubt_then_pai
 async def test_closing_a_code_payment_reverses_it_only_while_it_is_unpaid(rig: Rig, now) -> None:
     waiting = rig.request(now, method="wechat_code", payer={"auth_code": ASKING})
     await rig.channel.pay(waiting, now=now)
+    soon, later = now + timedelta(seconds=14), now + timedelta(seconds=15)
+    assert (await rig.channel.close(order_of(waiting), now=soon)).state is ChannelState.PENDING
     for _ in range(2):
-        closed = await rig.channel.close(order_of(waiting), now=now)
+        closed = await rig.channel.close(order_of(waiting), now=later)
         assert closed.state is ChannelState.CLOSED
     assert closed.channel_code == "REVOKED"
     paid = rig.request(now, method="wechat_code", payer={"auth_code": CODE})
     await rig.channel.pay(paid, now=now)
-    assert (await rig.channel.close(order_of(paid), now=now)).state is ChannelState.SUCCEEDED
+    assert (await rig.channel.close(order_of(paid), now=later)).state is ChannelState.SUCCEEDED
     truth = (await rig.control.get("truth"))["truth"]
     assert [e["event"] for e in truth if e["order_no"] == paid.attempt_no] == ["placed", "paid"]
+
+
+async def test_a_code_payment_in_doubt_is_reversed_and_what_was_taken_goes_back(rig: Rig, now) -> None:
+    request = rig.request(now, method="wechat_code", payer={"auth_code": CODE})
+    await rig.channel.pay(request, now=now)
+    await rig.next("query", "unsigned", match=request.attempt_no)
+    closed = await rig.channel.close(order_of(request), now=now + timedelta(seconds=30))
+    assert (closed.state, closed.channel_code) == (ChannelState.CLOSED, "REVOKED")
+
+
+async def test_a_payer_without_money_is_declined_and_leaves_no_order(rig: Rig, now) -> None:
+    request = rig.request(now, method="wechat_code", payer={"auth_code": POOR})
+    declined = await rig.channel.pay(request, now=now)
+    assert (declined.state, declined.code) == (ChannelState.FAILED, "insufficient_funds")
+    assert (await rig.channel.query(order_of(request), now=now)).state is ChannelState.NOT_FOUND
 
 
 @pytest.mark.parametrize(

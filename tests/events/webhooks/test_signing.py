@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
+import runpy
+import secrets
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.exceptions import InvalidSignature
@@ -14,9 +18,11 @@ from hutong import events
 from hutong.clock import SystemClock
 from hutong.errors import NotFound
 from hutong.events.model import NewEndpoint
+from hutong.events.webhooks.signing import new_key, signer
 from support.fixtures.webhooks import Receiver, World
 
 DAY = timedelta(days=1)
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 async def rotate(world: World, new: NewEndpoint, overlap: timedelta = DAY) -> NewEndpoint:
@@ -78,6 +84,44 @@ async def test_an_ed25519_signature_verifies_with_the_public_key_and_no_secret_i
     assert not ed25519_accepts(new.endpoint.public_key, headers, body + b" ")
     assert not ed25519_accepts(new.endpoint.public_key, headers | {"webhook-id": "evt_x"}, body)
     assert not ed25519_accepts(other.endpoint.public_key, headers, body)
+
+
+async def test_the_example_takes_what_is_signed_by_ed25519_and_nothing_altered_old_or_unsigned(
+    world: World, receiver: Receiver
+) -> None:
+    verified = runpy.run_path(str(EXAMPLES / "verify_ed25519.py"))["verified"]
+    world.clock = SystemClock()  # type: ignore[assignment]  # the example looks at the machine's clock
+    first = await world.endpoint(scheme=events.Scheme.ED25519)
+    second = await rotate(world, first)
+    headers, body = await delivered(world, receiver)
+    for key in (first.endpoint.public_key, second.endpoint.public_key):
+        assert verified(key, headers, body) == json.loads(body)
+        assert verified(key, {name.title(): value for name, value in headers.items()}, body) == json.loads(body)
+        assert verified(key, headers, body + b" ") is None
+        for name, value in {
+            "webhook-id": "evt_x",
+            "webhook-timestamp": str(int(headers["webhook-timestamp"]) - 301),
+            "webhook-signature": headers["webhook-signature"].replace("v1a,", "v1,"),
+        }.items():
+            assert verified(key, headers | {name: value}, body) is None, name
+            assert verified(key, {other: value for other, value in headers.items() if other != name}, body) is None
+        for broken in ("", "v1a", "v1a,", "v1a,x", "v1a,ü", ", ,", "v1a," + "A" * 88):
+            assert verified(key, headers | {"webhook-signature": broken}, body) is None, broken
+    third = await rotate(world, first, timedelta(0))
+    headers, body = await delivered(world, receiver)
+    assert [verified(one.endpoint.public_key, headers, body) is not None for one in (first, second, third)] == [
+        False, False, True
+    ]  # fmt: skip
+
+
+def test_the_example_takes_no_recorded_request() -> None:
+    verified = runpy.run_path(str(EXAMPLES / "verify_ed25519.py"))["verified"]
+    key = new_key(events.Scheme.ED25519, secrets.token_bytes)
+    for age_s, is_taken in ((0, True), (290, True), (310, False), (-310, False)):
+        at = SystemClock().now() - timedelta(seconds=age_s)
+        headers = {"webhook-id": "evt_1", "webhook-timestamp": str(int(at.timestamp()))}
+        headers["webhook-signature"] = signer(key.secret)("evt_1", at, "{}")
+        assert (verified(key.public, headers, b"{}") == {}) is is_taken, age_s
 
 
 async def test_both_secrets_sign_until_the_overlap_ends(world: World, receiver: Receiver) -> None:

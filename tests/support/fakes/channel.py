@@ -29,7 +29,7 @@ CAPABILITIES = Capabilities(
     methods={
         "test_qr": PaymentMethod(ActionKind.QR_CODE),
         "test_card": PaymentMethod(ActionKind.REDIRECT, frozenset({"token"}), closable=False, manual_capture=True),
-        "test_barcode": PaymentMethod(None, frozenset({"auth_code"})),
+        "test_barcode": PaymentMethod(None, frozenset({"auth_code"}), decided_within=timedelta(seconds=30)),
     },
     currencies=frozenset({"CNY"}),
     amount_minor_min=1,
@@ -73,9 +73,9 @@ class HonestChannel(Channel):
             return NOTHING
         known = self.orders.setdefault(request.attempt_no, Order(request))
         assert known.request == request, "the same number must ask for the same thing"
-        return self._answer(
-            known, ChannelAnswer(known.state, action=PayerAction(ActionKind.QR_CODE, f"qr:{request.attempt_no}"))
-        )
+        kind = self.capabilities.methods[request.method].action and ActionKind.QR_CODE
+        action = None if kind is None else PayerAction(kind, f"qr:{request.attempt_no}")
+        return self._answer(known, ChannelAnswer(known.state, action=action))
 
     async def query(self, order: ChannelOrder, *, now: datetime) -> ChannelAnswer:
         attempt_no = order.attempt_no

@@ -1,13 +1,29 @@
 """Routes for merchants."""
 
-from hutong.api.merchant import bills, customers, disputes, payment_actions, payments, refunds, webhooks
+from hutong.api.merchant import (
+    balance,
+    bills,
+    customers,
+    disputes,
+    events,
+    methods,
+    payment_actions,
+    payments,
+    refunds,
+    sandbox,
+    webhooks,
+)
 
 ROUTERS = (
     payments.router,
     payment_actions.router,
+    methods.router,
     refunds.router,
     disputes.router,
     bills.router,
+    balance.router,
     customers.router,
+    events.router,
     webhooks.router,
+    sandbox.router,
 )

@@ -11,23 +11,25 @@ from starlette.responses import Response
 
 from hutong import ids, merchants
 from hutong.api.dependencies import Caller, IdempotencyKey, Services, Use, claim_of
-from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
-from hutong.api.problems import responses
+from hutong.api.paging import Limit, cut, id_cursor, read_cursor, read_payment_id, rendered_page_answer
+from hutong.api.problems import replayed, responses
 from hutong.api.requests import StrictRoute
-from hutong.api.responses import rendered_answer
+from hutong.api.responses import rendered_answer, stored_answer
 from hutong.api.schemas.dispute import DisputeAcceptance, DisputeAnswer, DisputeList, DisputeObject
 from hutong.api.schemas.fields import example_body
-from hutong.errors import InvalidParameter, NotFound
+from hutong.errors import NotFound
 from hutong.idempotency import StoredAnswer
 from hutong.payments import disputes
 
 router = APIRouter(prefix="/v1/disputes", tags=["Disputes"], route_class=StrictRoute)
 
-_UNDECIDED: dict[int | str, dict[str, Any]] = {
+_ANSWERS: dict[int | str, dict[str, Any]] = {
     202: {
         "model": DisputeObject,
         "description": "The channel has not decided about the answer; it is sent again until it has.",
-    }
+        **replayed(202)[202],
+    },
+    **replayed(200),
 }
 
 
@@ -42,10 +44,7 @@ async def list_disputes(
 ) -> Response:
     """Return the disputes of your payments, newest first."""
     after = read_cursor("dsp", cursor)
-    try:
-        payment = None if payment_id is None else ids.decode("pay", payment_id)
-    except NotFound as error:
-        raise InvalidParameter("`payment_id` is not the id of a payment", param="payment_id") from error
+    payment = None if payment_id is None else read_payment_id(payment_id)
     async with use.database.transaction() as tx:
         entries = await disputes.list_disputes(
             tx, merchant_id=merchant.merchant_id, state=state, payment_id=payment, after=after, limit=limit + 1
@@ -65,10 +64,15 @@ async def get_dispute(use: Use, merchant: Caller, dispute_id: str) -> Response:
 @router.post(
     "/{dispute_id}/respond",
     response_model=DisputeObject,
-    responses=_UNDECIDED | responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=_ANSWERS
+    | responses(
+        404,
+        codes="idempotency_key_in_flight idempotency_key_reused dispute_answers_exceeded dispute_ended "
+        "dispute_evidence_refused dispute_response_in_progress dispute_response_not_offered",
+    ),
     summary="Answer a dispute",
 )
-async def respond(
+async def respond_to_dispute(
     use: Use,
     merchant: Caller,
     dispute_id: str,
@@ -86,10 +90,15 @@ async def respond(
 @router.post(
     "/{dispute_id}/accept",
     response_model=DisputeObject,
-    responses=_UNDECIDED | responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=_ANSWERS
+    | responses(
+        404,
+        codes="idempotency_key_in_flight idempotency_key_reused dispute_answers_exceeded dispute_ended "
+        "dispute_evidence_refused dispute_response_in_progress dispute_response_not_offered",
+    ),
     summary="Accept a dispute",
 )
-async def accept(
+async def accept_dispute(
     use: Use,
     merchant: Caller,
     dispute_id: str,
@@ -115,8 +124,7 @@ async def _respond(
     dispute = await _own_dispute(use, merchant, dispute_id)
     command = disputes.Respond(dispute.dispute_id, evidence, accepts, claim)
     result = await use.lifecycle.responses.respond(command, use.answers.responded)
-    answer = result if isinstance(result, StoredAnswer) else use.answers.responded(result)
-    return rendered_answer(answer.body, answer.status)
+    return stored_answer(result if isinstance(result, StoredAnswer) else use.answers.responded(result))
 
 
 async def _own_dispute(use: Services, merchant: merchants.Merchant, dispute_id: str) -> disputes.Dispute:

@@ -22,7 +22,9 @@ router = APIRouter(prefix="/v1/payments/{payment_id}", tags=["Payments"], route_
     "/attempts",
     status_code=201,
     response_model=PaymentObject,
-    responses=responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=responses(
+        404, codes="attempt_in_progress method_unknown payment_not_payable no_route manual_capture_not_offered"
+    ),
     summary="Start an attempt",
 )
 async def start_attempt(
@@ -37,9 +39,13 @@ async def start_attempt(
     at its channel first; if it cannot be closed and could still take the money, the answer is `attempt_in_progress`.
     """
     payment = await own_payment(use, merchant, payment_id)
-    if body.return_url is not None:
-        merchants.check_return_url(merchant, body.return_url)
-    started = await use.lifecycle.start(payment, body.method, payer=body.payer, return_url=body.return_url)
+    return_url = body.return_url
+    if return_url is not None:
+        merchants.check_return_url(merchant, return_url)
+        return_url = merchants.channel_return_address(return_url, payment_id)
+    started = await use.lifecycle.start(
+        payment, body.method, payer=body.payer, return_url=return_url, switching=merchant.switching
+    )
     return rendered_answer(use.answers.payment(started), 201)
 
 
@@ -51,7 +57,10 @@ async def start_attempt(
             "model": PaymentObject,
             "description": "The channel has not confirmed yet; it is queried until it does.",
         },
-        **responses(400, 401, 404, 409, 413, 415, 422, 503),
+        **responses(
+            404,
+            codes="payment_not_capturable capture_in_progress capture_exceeds_authorized partial_capture_not_offered",
+        ),
     },
     summary="Capture a payment",
 )
@@ -75,7 +84,7 @@ async def capture_payment(
     responses=responses(400, 401, 404, 422, 503),
     summary="Get a payment's timeline",
 )
-async def get_timeline(use: Use, merchant: Caller, payment_id: str) -> Response:
+async def get_payment_timeline(use: Use, merchant: Caller, payment_id: str) -> Response:
     """Return the timeline of a payment: its events in order, each with its source."""
     payment = await own_payment(use, merchant, payment_id)
     async with use.database.transaction() as tx:

@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.responses import Response
 
-from hutong import customers, ids, merchants, money, payments
+from hutong import customers, db, ids, merchants, money, payments
 from hutong.api.dependencies import Caller, IdempotencyKey, Services, Use, claim_of, own_payment
-from hutong.api.paging import Limit, cut, id_cursor, read_cursor, rendered_page_answer
-from hutong.api.problems import responses
+from hutong.api.paging import Limit, Period, cut, id_cursor, read_cursor, rendered_page_answer
+from hutong.api.problems import replayed, responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import rendered_answer
 from hutong.api.schemas.fields import example_body
-from hutong.api.schemas.payment import ORDER_NO, PaymentCreate, PaymentList, PaymentObject
+from hutong.api.schemas.payment import (
+    ORDER_NO,
+    MetadataName,
+    MetadataValue,
+    PaymentCreate,
+    PaymentList,
+    PaymentObject,
+    PaymentUpdate,
+)
 from hutong.errors import InvalidParameter
+from hutong.http_requests import InvalidJson, decode_json
+from hutong.payments import refunds
+
+Expand = Annotated[
+    Literal["refunds"] | None, Query(description="`refunds`: the answer has the refunds of each payment.")
+]
+METADATA = TypeAdapter(Annotated[dict[MetadataName, MetadataValue], Field(min_length=1, max_length=20)])
 
 router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictRoute)
 
@@ -28,8 +45,16 @@ router = APIRouter(prefix="/v1/payments", tags=["Payments"], route_class=StrictR
     status_code=201,
     response_model=PaymentObject,
     responses={
-        200: {"model": PaymentObject, "description": "The order was placed before; this is its payment."},
-        **responses(400, 401, 409, 413, 415, 422, 503),
+        **replayed(201),
+        200: {
+            "model": PaymentObject,
+            "description": "The order was placed before; this is its payment.",
+            **replayed(200)[200],
+        },
+        **responses(
+            codes="order_no_reused idempotency_key_in_flight idempotency_key_reused method_unknown no_route "
+            "discount_exceeds_item items_do_not_add_up manual_capture_not_offered"
+        ),
     },
     summary="Create a payment",
 )
@@ -69,21 +94,41 @@ async def create_payment(
 async def list_payments(
     use: Use,
     merchant: Caller,
+    period: Period,
     limit: Limit = 20,
     cursor: Annotated[str | None, id_cursor("pay")] = None,
     status: Annotated[payments.PaymentStatus | None, Query(description="Only payments in this state.")] = None,
     merchant_order_no: Annotated[
         str | None, Query(pattern=ORDER_NO, description="Only the payment of this order.")
     ] = None,
+    metadata: Annotated[
+        str | None,
+        Query(
+            max_length=12_000,
+            description="Only payments whose metadata have all of these names and values: a JSON object, such as "
+            '`{"shop":"12"}`.',
+        ),
+    ] = None,
+    expand: Expand = None,
 ) -> Response:
     """Return your payments, newest first."""
     after = read_cursor("pay", cursor)
+    begin, end = period
     async with use.database.transaction() as tx:
         entries = await payments.list_payments(
-            tx, merchant.merchant_id, after=after, status=status, merchant_order_no=merchant_order_no, limit=limit + 1
+            tx,
+            merchant.merchant_id,
+            after=after,
+            status=status,
+            merchant_order_no=merchant_order_no,
+            begin=begin,
+            end=end,
+            metadata=None if metadata is None else _read_metadata(metadata),
+            limit=limit + 1,
         )
-    page, next_cursor = cut(entries, limit, lambda payment: ids.encode("pay", payment.payment_id))
-    return rendered_page_answer((use.answers.payment(payment) for payment in page), next_cursor)
+        page, next_cursor = cut(entries, limit, lambda payment: ids.encode("pay", payment.payment_id))
+        data = await _rendered(use, tx, page, expand)
+    return rendered_page_answer(data, next_cursor)
 
 
 @router.get(
@@ -92,9 +137,41 @@ async def list_payments(
     responses=responses(400, 401, 404, 422, 503),
     summary="Get a payment",
 )
-async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
+async def get_payment(use: Use, merchant: Caller, payment_id: str, expand: Expand = None) -> Response:
     """Return one payment, as last committed."""
-    return rendered_answer(use.answers.payment(await own_payment(use, merchant, payment_id)))
+    payment = await own_payment(use, merchant, payment_id)
+    if expand is None:
+        return rendered_answer(use.answers.payment(payment))
+    async with use.database.transaction() as tx:
+        (data,) = await _rendered(use, tx, [payment], expand)
+    return rendered_answer(data)
+
+
+@router.patch(
+    "/{payment_id}",
+    response_model=PaymentObject,
+    responses=responses(400, 401, 404, 413, 415, 422, 503),
+    summary="Change a payment's metadata",
+)
+async def update_payment(
+    use: Use,
+    merchant: Caller,
+    payment_id: str,
+    body: Annotated[PaymentUpdate, example_body(PaymentUpdate)],
+) -> Response:
+    """Change the `metadata` of a payment, in whatever state it is: given names are set, null removes one, others stay.
+
+    A change emits `payment.updated`; a repetition changes nothing. The order that the payment was created with can
+    still be repeated with its own metadata.
+    """
+    payment = await own_payment(use, merchant, payment_id)
+
+    async def work(tx: db.Tx) -> payments.Payment:
+        return await payments.change_metadata(
+            tx, payment.payment_id, body.metadata, documents=use.documents, new_id=use.ids.new, now=use.clock.now()
+        )
+
+    return rendered_answer(use.answers.payment(await use.database.run(work)))
 
 
 @router.post(
@@ -105,7 +182,7 @@ async def get_payment(use: Use, merchant: Caller, payment_id: str) -> Response:
             "model": PaymentObject,
             "description": "The channel has not confirmed yet; the payment closes later.",
         },
-        **responses(400, 401, 404, 409, 422, 503),
+        **responses(404, codes="payment_already_succeeded capture_in_progress"),
     },
     summary="Close a payment",
 )
@@ -120,6 +197,26 @@ async def close_payment(use: Use, merchant: Caller, payment_id: str) -> Response
     return rendered_answer(use.answers.payment(payment), 202 if payment.is_open else 200)
 
 
+async def _rendered(
+    use: Services, tx: db.Tx, entries: Sequence[payments.Payment], expand: Literal["refunds"] | None
+) -> list[bytes]:
+    if expand is None:
+        return [use.answers.payment(payment) for payment in entries]
+    found = await refunds.refunds_of(tx, [payment.payment_id for payment in entries])
+    return [use.answers.payment_with_refunds(payment, found[payment.payment_id]) for payment in entries]
+
+
+def _read_metadata(text: str) -> dict[str, str]:
+    try:
+        wanted = decode_json(text.encode())
+        METADATA.validate_python(wanted, strict=True)
+    except (InvalidJson, ValidationError) as error:
+        raise InvalidParameter(
+            '`metadata` must be a JSON object of 1 to 20 names and texts, such as {"shop":"12"}', param="metadata"
+        ) from error
+    return dict(wanted)
+
+
 async def _check(
     use: Services, merchant: merchants.Merchant, body: PaymentCreate, order: payments.PlaceOrder, now: datetime
 ) -> payments.PlaceOrder:
@@ -129,14 +226,17 @@ async def _check(
         raise InvalidParameter(f"`expires_at` must lie between 1 minute and {days} days from now", param="expires_at")
     if body.return_url is not None:
         merchants.check_return_url(merchant, body.return_url)
+    if body.cancel_url is not None:
+        merchants.check_return_url(merchant, body.cancel_url, "cancel_url")
     if body.method is None:
         return order
+    public_id = ids.encode("pay", order.new.payment_id)
     request = payments.RouteRequest(
         body.method,
         body.amount_minor,
         body.currency,
         payer=body.payer,
-        return_url=body.return_url,
+        return_url=body.return_url and merchants.channel_return_address(body.return_url, public_id),
         capture_method=order.new.capture_method,
         merchant_id=merchant.merchant_id,
         merchant_order_no=order.new.merchant_order_no,
@@ -153,10 +253,9 @@ def _new_payment(
     money.currency(body.currency)
     if body.payer and body.method is None:
         raise InvalidParameter("`payer` requires `method`", param="payer")
-    validity = min(merchant.payment_validity or use.payment_validity, use.payment_validity)
-    discounts = tuple(
-        payments.items.Discount(d.name, payments.items.Funder(d.funder), d.amount_minor, d.item) for d in body.discounts
-    )
+    default = use.cashier_validity if body.method is None else use.payment_validity
+    validity = min(merchant.payment_validity or default, use.payment_validity)
+    discounts = tuple(payments.items.Discount(d.name, d.funder, d.amount_minor, d.item) for d in body.discounts)
     has_items = bool(body.items or discounts)
     return payments.NewPayment(
         payment_id=use.ids.new(),
@@ -168,9 +267,10 @@ def _new_payment(
         expires_at=body.expires_at or now + validity,
         checkout_token=secrets.token_urlsafe(18),
         return_url=body.return_url,
+        cancel_url=body.cancel_url,
         metadata=body.metadata,
         fee_ppm=merchant.fee_ppm,
-        capture_method=payments.CaptureMethod(body.capture_method),
+        capture_method=body.capture_method,
         items=payments.items.allocate_discounts(body.amount_minor, _items(body), discounts) if has_items else (),
         discounts=discounts,
         customer=None if body.customer is None else customers.Customer(**body.customer.model_dump()),
@@ -178,7 +278,7 @@ def _new_payment(
 
 
 def _items(body: PaymentCreate) -> list[payments.items.NewLineItem]:
-    if body.capture_method != "automatic":
+    if body.capture_method is not payments.CaptureMethod.AUTOMATIC:
         # Each party's share is computed for the whole.
         raise InvalidParameter("`items` requires that the whole amount is captured automatically", param="items")
     return [payments.items.NewLineItem(item.id, item.name, item.quantity, item.amount_minor) for item in body.items]

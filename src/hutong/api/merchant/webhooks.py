@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from hutong import events, ids
+from hutong import db, events, ids
 from hutong.api.dependencies import Caller, Use
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
@@ -25,6 +26,7 @@ from hutong.api.schemas.webhook import (
     WebhookEndpointList,
     WebhookEndpointObject,
     WebhookEndpointRotate,
+    WebhookEndpointUpdate,
     WebhookReplay,
     WebhookReplayed,
 )
@@ -42,7 +44,7 @@ router = APIRouter(prefix="/v1/webhook-endpoints", tags=["Webhooks"], route_clas
     responses=responses(400, 401, 409, 413, 415, 422, 503),
     summary="Create a webhook endpoint",
 )
-async def create_endpoint(
+async def create_webhook_endpoint(
     use: Use,
     merchant: Caller,
     body: Annotated[
@@ -54,9 +56,7 @@ async def create_endpoint(
 
     The answer contains the secret that verifies the signatures, which is not shown again, or a public key.
     """
-    unknown = next((name for name in body.types if name not in _TYPE_NAMES), None)
-    if unknown is not None:
-        raise InvalidParameter(f"there is no event type `{unknown}`", param="types")
+    _check_types(body.types)
     async with use.database.transaction() as tx:
         new = await events.create_endpoint(
             tx,
@@ -64,7 +64,8 @@ async def create_endpoint(
             merchant_id=merchant.merchant_id,
             url=body.url,
             types=body.types,
-            scheme=events.Scheme(body.scheme),
+            scheme=body.scheme,
+            description=body.description,
             now=use.clock.now(),
             vault=use.vault,
             allow_private=use.sandbox,
@@ -78,11 +79,57 @@ async def create_endpoint(
     responses=responses(400, 401, 422, 503),
     summary="List webhook endpoints",
 )
-async def list_endpoints(use: Use, merchant: Caller) -> Response:
+async def list_webhook_endpoints(use: Use, merchant: Caller) -> Response:
     """Return your endpoints, oldest first, disabled ones included."""
     async with use.database.transaction() as tx:
         endpoints = await events.list_endpoints(tx, merchant.merchant_id)
     return list_answer(events.endpoint_document(endpoint) for endpoint in endpoints)
+
+
+@router.get(
+    "/{endpoint_id}",
+    response_model=WebhookEndpointObject,
+    responses=responses(400, 401, 404, 422, 503),
+    summary="Get a webhook endpoint",
+)
+async def get_webhook_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
+    """Return one endpoint, without its secret."""
+    async with use.database.transaction() as tx:
+        endpoint = await events.find_endpoint(tx, merchant.merchant_id, ids.decode("whe", endpoint_id))
+    return json_answer(events.endpoint_document(endpoint))
+
+
+@router.patch(
+    "/{endpoint_id}",
+    response_model=WebhookEndpointObject,
+    responses=responses(404, codes="conflict"),
+    summary="Change a webhook endpoint",
+)
+async def update_webhook_endpoint(
+    use: Use,
+    merchant: Caller,
+    endpoint_id: str,
+    body: Annotated[WebhookEndpointUpdate, example_body(WebhookEndpointUpdate)],
+) -> Response:
+    """Change the address, the types or the description of an endpoint, or disable or enable it. Its secret stays.
+
+    Deliveries that are waiting go to the new address; events of a type that you add are sent from now on.
+    """
+    _check_types(body.types or [])
+    change = events.EndpointChange(body.url, body.types, body.description, body.enabled)
+
+    async def work(tx: db.Tx) -> dict[str, Any]:
+        endpoint = await events.change_endpoint(
+            tx,
+            merchant.merchant_id,
+            ids.decode("whe", endpoint_id),
+            change,
+            now=use.clock.now(),
+            allow_private=use.sandbox,
+        )
+        return events.endpoint_document(endpoint)
+
+    return json_answer(await use.database.run(work))
 
 
 @router.delete(
@@ -91,7 +138,7 @@ async def list_endpoints(use: Use, merchant: Caller) -> Response:
     responses=responses(400, 401, 404, 422, 503),
     summary="Disable a webhook endpoint",
 )
-async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
+async def disable_webhook_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
     """Send nothing more to this endpoint. A repetition changes nothing."""
     async with use.database.transaction() as tx:
         endpoint = await events.disable_endpoint(
@@ -106,7 +153,7 @@ async def disable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Resp
     responses=responses(400, 401, 404, 409, 422, 503),
     summary="Enable a webhook endpoint",
 )
-async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
+async def enable_webhook_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Response:
     """Send events to a disabled endpoint again, from now on. Replay the events that it has missed."""
     async with use.database.transaction() as tx:
         endpoint = await events.enable_endpoint(tx, merchant.merchant_id, ids.decode("whe", endpoint_id))
@@ -119,7 +166,7 @@ async def enable_endpoint(use: Use, merchant: Caller, endpoint_id: str) -> Respo
     responses=responses(400, 401, 404, 413, 415, 422, 503),
     summary="Rotate a webhook endpoint's secret",
 )
-async def rotate_endpoint(
+async def rotate_webhook_secret(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
@@ -147,10 +194,10 @@ async def rotate_endpoint(
 @router.post(
     "/{endpoint_id}/replay",
     response_model=WebhookReplayed,
-    responses=responses(400, 401, 404, 409, 413, 415, 422, 503),
+    responses=responses(404, codes="conflict event_archived"),
     summary="Replay events",
 )
-async def replay(
+async def replay_events(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
@@ -191,16 +238,14 @@ async def replay(
     responses=responses(400, 401, 404, 422, 503),
     summary="List deliveries",
 )
-async def list_deliveries(
+async def list_webhook_deliveries(
     use: Use,
     merchant: Caller,
     endpoint_id: str,
     limit: Limit = 20,
     cursor: Annotated[str | None, id_cursor("whd")] = None,
     event_id: Annotated[str | None, Query(pattern=EVENT_ID, description="Only attempts to deliver this event.")] = None,
-    state: Annotated[
-        Literal["delivered", "failed", "dead"] | None, Query(description="Only attempts with this result.")
-    ] = None,
+    state: Annotated[events.DeliveryAttemptState | None, Query(description="Only attempts with this result.")] = None,
 ) -> Response:
     """Return the attempts to deliver events to this endpoint, newest first: request, status of the answer, duration."""
     identifier = ids.decode("whe", endpoint_id)
@@ -210,12 +255,18 @@ async def list_deliveries(
             tx,
             identifier,
             event_id=None if event_id is None else _decode("evt", event_id, "event_id"),
-            state=None if state is None else events.DeliveryAttemptState(state),
+            state=state,
             after=read_cursor("whd", cursor),
             limit=limit + 1,
         )
     page, next_cursor = cut(attempts, limit, lambda attempt: ids.encode("whd", attempt.attempt_id))
     return page_answer((events.delivery_attempt_document(attempt, endpoint) for attempt in page), next_cursor)
+
+
+def _check_types(types: Sequence[str]) -> None:
+    unknown = next((name for name in types if name not in _TYPE_NAMES), None)
+    if unknown is not None:
+        raise InvalidParameter(f"`types` has `{unknown}`, and there is no such event type", param="types")
 
 
 def _decode(prefix: str, text: str, param: str) -> UUID:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
+from typing_extensions import TypeAliasType
 
 from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
@@ -16,6 +17,7 @@ from hutong.api.paging import CURSOR_DESCRIPTION, Limit, cut, id_cursor, page_an
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import ProposalState
 from hutong.api.schemas.fields import ListObject, PageObject, Reason, example_body
 from hutong.clock import instant
 from hutong.errors import InvalidParameter
@@ -41,7 +43,7 @@ class ProposalObject(BaseModel):
     object_id: str
     payload: dict[str, Any] = Field(description="The input of the action.")
     reason: str
-    state: Literal["open", "approved", "rejected", "expired", "void"]
+    state: ProposalState
     maker_id: str
     checker_id: str | None
     decision_reason: str | None
@@ -56,6 +58,9 @@ class ProposalList(PageObject):
     data: list[ProposalObject]
 
 
+AuditFacts = TypeAliasType("AuditFacts", dict[str, Any])
+
+
 class AuditObject(BaseModel):
     """One entry of the audit journal."""
 
@@ -66,8 +71,8 @@ class AuditObject(BaseModel):
     object_kind: str
     object_id: str
     reason: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: AuditFacts | None
+    after: AuditFacts | None
     request_id: str | None
 
 
@@ -119,7 +124,13 @@ async def get_proposal(use: Use, _operator: Acting, proposal_id: str) -> Respons
 @router.post(
     "/proposals/{proposal_id}/approve",
     response_model=ProposalObject,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    responses=responses(
+        403,
+        404,
+        codes="own_proposal proposal_closed conflict dispute_not_entered exception_not_decidable "
+        "notification_mismatch payment_already_succeeded refund_route_refused "
+        "routing_configuration_refused routing_rules_refused routing_trial_undecided",
+    ),
     summary="Approve a proposal",
 )
 async def approve_proposal(
@@ -139,7 +150,7 @@ async def approve_proposal(
 @router.post(
     "/proposals/{proposal_id}/reject",
     response_model=ProposalObject,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    responses=responses(403, 404, codes="own_proposal proposal_closed"),
     summary="Reject a proposal",
 )
 async def reject_proposal(
@@ -159,7 +170,7 @@ async def reject_proposal(
     responses=responses(400, 401, 422, 503),
     summary="Read the audit journal",
 )
-async def list_audit(
+async def list_audit_entries(
     use: Use,
     _operator: Acting,
     limit: Limit = 20,

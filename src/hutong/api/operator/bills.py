@@ -16,6 +16,8 @@ from hutong.api.merchant.bills import (
     CSV,
     Cursor,
     Filters,
+    HeadingIn,
+    Marked,
     csv_answer,
     records_answer,
     trace_export,
@@ -38,10 +40,10 @@ MerchantId = Annotated[
 @router.get(
     "/bills",
     response_model=OperatorBillList,
-    responses=responses(400, 401, 422, 503),
+    responses=responses(codes="search_too_wide"),
     summary="Search all payment records",
 )
-async def search_all_bills(
+async def search_bills(
     request: Request,
     use: Use,
     trail: Trail,
@@ -65,16 +67,23 @@ async def search_all_bills(
 @router.get(
     "/bills/export",
     response_class=StreamingResponse,
-    responses=CSV | responses(400, 401, 422, 503),
+    responses=CSV | responses(codes="search_too_wide"),
     summary="Export all payment records",
 )
-async def export_all_bills(
-    request: Request, use: Use, trail: Trail, operator: Acting, query: Filters, merchant: MerchantId = None
+async def export_bills(
+    request: Request,
+    use: Use,
+    trail: Trail,
+    operator: Acting,
+    query: Filters,
+    merchant: MerchantId = None,
+    lang: HeadingIn = search.HeadingLanguage.EN,
+    bom: Marked = False,
 ) -> Response:
-    """Return all records of a search as CSV, newest first."""
+    """Return all records of a search as CSV, newest first, with rows as in the merchants' own export."""
     query = _restrict(query, merchant)
     await trace_export(request, use, trail, query, operator.operator_id)
-    return await csv_answer(use, query)
+    return await csv_answer(use, query, lang=lang, bom=bom)
 
 
 @router.get(
@@ -83,7 +92,7 @@ async def export_all_bills(
     responses=responses(400, 401, 404, 422, 503),
     summary="See a payment record",
 )
-async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
+async def get_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Return the record of one payment of any merchant."""
     identifier = ids.decode("pay", payment_id)
     async with use.records.transaction() as tx:
@@ -98,7 +107,7 @@ async def see_bill(use: Use, _operator: Acting, payment_id: str) -> Response:
     responses=responses(400, 401, 422, 503),
     summary="See how far payment records lag",
 )
-async def see_bill_sources(use: Use, _operator: Acting) -> Response:
+async def list_bill_sources(use: Use, _operator: Acting) -> Response:
     """Return the streams of events that records are made of: the last number applied, and the last number there is."""
     sources = await search.read_progress(use.database, use.records, now=use.clock.now())
     return list_answer(asdict(source) | {"lag": source.lag} for source in sources)

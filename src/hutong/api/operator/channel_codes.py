@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from starlette.responses import Response
 
 from hutong import channels, db, ids, operators
@@ -26,34 +26,14 @@ Channel = Annotated[str, Query(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="T
 
 
 class _Code(BaseModel):
-    model_config = ConfigDict(
-        strict=True,
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "channel": "wechat",
-                    "interface": "pay",
-                    "code": "NEW_CODE",
-                    "sub_code": "",
-                    "unified_code": "risk_refused",
-                    "state": "failed",
-                    "retryable": False,
-                    "action": "change_method",
-                    "text_en": "This payment method cannot be used now.",
-                    "text_zh": "暂时无法使用该支付方式。",
-                    "reason": "the channel's support explained the code",
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(strict=True, extra="forbid")
 
     channel: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")
     interface: str = Field(pattern=r"^(\*|[a-z][a-z0-9_]{0,63})$", description="`*` stands for every interface.")
     code: Text = Field(min_length=1, max_length=128, description="The channel's own code.")
     sub_code: OptionalText = Field(max_length=128, description="Empty stands for every sub-code.")
     unified_code: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The unified code.")
-    state: Literal["pending", "authorized", "succeeded", "failed", "closed", "unknown", "not_found"]
+    state: Annotated[channels.ChannelState, Strict(False)]
     retryable: bool
     action: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$", description="The next step.")
     text_en: OptionalText = Field(max_length=500, description="The text for the payer, in English.")
@@ -86,6 +66,28 @@ class ChannelCodeCreate(_Code, Reason):
 
 class ChannelCodeObject(_Code):
     """The meaning of a code."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "channel": "wechat",
+                    "interface": "pay",
+                    "code": "NEW_CODE",
+                    "sub_code": "",
+                    "unified_code": "risk_refused",
+                    "state": "failed",
+                    "retryable": False,
+                    "action": "change_method",
+                    "text_en": "This payment method cannot be used now.",
+                    "text_zh": "暂时无法使用该支付方式。",
+                    "version": 2,
+                    "changed_at": "2026-11-21T10:42:07.123456Z",
+                    "proposal_id": "prp_01kanf39z6e8rvqv6dkc35j5c1",
+                }
+            ]
+        }
+    )
 
     version: int = Field(description="The version of the channel's map that introduced this meaning.")
     changed_at: datetime
@@ -122,7 +124,7 @@ class UnmappedCodeList(ListObject):
 @router.get(
     "", response_model=ChannelCodeList, responses=responses(400, 401, 422, 503), summary="List a channel's codes"
 )
-async def list_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
+async def list_channel_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
     """List the current map of a channel."""
     async with use.database.transaction() as tx:
         versions = await channels.codes.current_codes(tx, [channel])
@@ -135,7 +137,7 @@ async def list_codes(use: Use, _operator: Acting, channel: Channel) -> Response:
     responses=responses(400, 401, 422, 503),
     summary="List the versions of a code",
 )
-async def list_versions(
+async def list_channel_code_versions(
     use: Use,
     _operator: Acting,
     channel: Channel,
@@ -157,7 +159,7 @@ async def list_versions(
     responses=responses(400, 401, 422, 503),
     summary="List codes without a meaning",
 )
-async def list_unmapped(use: Use, _operator: Acting) -> Response:
+async def list_unmapped_codes(use: Use, _operator: Acting) -> Response:
     """List the codes without a meaning, latest first. A code leaves the list when it gets a meaning."""
     async with use.database.transaction() as tx:
         unmapped = await channels.codes.open_unmapped(tx)
@@ -174,7 +176,7 @@ async def list_unmapped(use: Use, _operator: Acting) -> Response:
     responses=responses(400, 401, 403, 413, 415, 422, 503),
     summary="Propose the meaning of a code",
 )
-async def propose_code(
+async def propose_channel_code(
     request: Request,
     use: Use,
     operator: Acting,

@@ -46,7 +46,7 @@ async def list_disputes(
     responses=responses(400, 401, 404, 422, 503),
     summary="See a dispute",
 )
-async def see_dispute(use: Use, _operator: Acting, dispute_id: str) -> Response:
+async def get_dispute(use: Use, _operator: Acting, dispute_id: str) -> Response:
     """Return any merchant's dispute, as last committed."""
     return rendered_answer(use.answers.dispute(await _find(use, dispute_id)))
 
@@ -96,7 +96,7 @@ async def propose_dispute(
     responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
     summary="Propose how a dispute has gone on",
 )
-async def propose_move(
+async def propose_dispute_move(
     request: Request,
     use: Use,
     operator: Acting,
@@ -107,7 +107,7 @@ async def propose_move(
     command = disputes.MoveDispute(
         operator.operator_id,
         await _find(use, dispute_id),
-        disputes.DisputeState(body.state),
+        body.state,
         body.reason,
         taken_minor=body.amount_taken_minor,
         fee_minor=body.fee_minor,

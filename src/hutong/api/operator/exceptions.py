@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from starlette.responses import Response
 
-from hutong import ids
+from hutong import channels, ids
 from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.paging import Limit, cut, id_cursor, page_answer, read_cursor
@@ -32,7 +32,7 @@ class ExceptionObject(BaseModel):
     kind: exceptions.ExceptionKind
     reason: str = Field(description="One term for what is wrong.")
     account_id: str
-    about: Literal["payment", "refund", "payout", "dispute", "nothing"]
+    about: channels.About
     number: str = Field(description="Our number, as the channel has it; empty where it cannot be read.")
     payment_id: str | None
     attempt_id: str | None
@@ -68,7 +68,7 @@ class DecisionPropose(Reason):
         }
     )
 
-    decision: Literal["take", "refund", "ignore"] = Field(
+    decision: Annotated[exceptions.ExceptionDecision, Strict(False)] = Field(
         description="Of a payment: `take` credits what the channel has taken, `refund` gives it back, `ignore` books "
         "nothing and ends an open attempt unpaid. Of a refund: `take` ends it as the channel reports, with its amount; "
         "`refund` ends it as it was ordered; `ignore` books nothing, and the channel is asked again."
@@ -98,7 +98,7 @@ async def list_exceptions(
     responses=responses(400, 401, 404, 422, 503),
     summary="See an exception",
 )
-async def see_exception(use: Use, _operator: Acting, exception_id: str) -> Response:
+async def get_exception(use: Use, _operator: Acting, exception_id: str) -> Response:
     """Return one exception. Its message is shown by `hutong payment exception`."""
     identifier = ids.decode(exceptions.PREFIX, exception_id)
     async with use.database.transaction() as tx:
@@ -112,10 +112,10 @@ async def see_exception(use: Use, _operator: Acting, exception_id: str) -> Respo
     "/{exception_id}/decide",
     status_code=201,
     response_model=ProposalObject,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    responses=responses(403, 404, codes="exception_not_decidable"),
     summary="Propose a decision about an exception",
 )
-async def propose_decision(
+async def propose_exception_decision(
     request: Request,
     use: Use,
     operator: Acting,
@@ -126,7 +126,7 @@ async def propose_decision(
     command = exceptions.ProposeDecision(
         ids.decode(exceptions.PREFIX, exception_id),
         operator.operator_id,
-        exceptions.ExceptionDecision(body.decision),
+        body.decision,
         body.reason,
         request_id(request),
     )

@@ -15,6 +15,7 @@ from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import Arm, TrialVerdict
 from hutong.api.schemas.fields import Reason, example_body
 
 router = APIRouter(prefix="/v1/operator/routing/trials", tags=["Routing"], route_class=StrictRoute)
@@ -32,7 +33,7 @@ class CurrencyObject(BaseModel):
 class ArmObject(BaseModel):
     """The payments that one configuration routed."""
 
-    arm: Literal["draft", "control"]
+    arm: Arm
     ended: int = Field(description="Payments that have ended.")
     succeeded: int
     success: float | None
@@ -62,7 +63,7 @@ class TrialObject(BaseModel):
     end_reason: str | None
     arms: list[ArmObject]
     comparison: ComparisonObject
-    verdict: Literal["undecided", "better", "no_worse", "worse"]
+    verdict: TrialVerdict
 
 
 class TrialCreate(Reason):
@@ -91,9 +92,12 @@ class TrialCreate(Reason):
 
 
 @router.get(
-    "/latest", response_model=TrialObject, responses=responses(400, 401, 404, 422, 503), summary="See the trial"
+    "/latest",
+    response_model=TrialObject,
+    responses=responses(404, codes="routing_decision_not_found"),
+    summary="See the trial",
 )
-async def see_trial(use: Use, _operator: Acting) -> Response:
+async def get_latest_trial(use: Use, _operator: Acting) -> Response:
     """Return the outcomes of both arms of the running trial, or of the latest one."""
     async with use.database.transaction() as tx:
         latest = await routing.latest_experiment(tx)
@@ -106,7 +110,7 @@ async def see_trial(use: Use, _operator: Acting) -> Response:
     "",
     status_code=201,
     response_model=ProposalObject,
-    responses=responses(400, 401, 403, 413, 415, 422, 503),
+    responses=responses(403, codes="routing_configuration_refused routing_rules_refused"),
     summary="Propose a trial",
 )
 async def propose_trial(
@@ -140,7 +144,7 @@ async def propose_trial(
 @router.post(
     "/stop",
     response_model=TrialObject,
-    responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
+    responses=responses(403, 404, codes="routing_decision_not_found"),
     summary="End the trial",
 )
 async def end_trial(

@@ -60,7 +60,7 @@ class BilledSuccessCreate(ActCreate):
 
 
 @router.get("", response_model=PaymentObject, responses=responses(400, 401, 404, 422, 503), summary="See a payment")
-async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
+async def get_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Return any merchant's payment, as last committed."""
     return rendered_answer(use.answers.payment(await _any_payment(use, payment_id)))
 
@@ -71,7 +71,7 @@ async def see_payment(use: Use, _operator: Acting, payment_id: str) -> Response:
     responses=responses(400, 401, 404, 422, 503),
     summary="See a payment's timeline",
 )
-async def see_timeline(use: Use, _operator: Acting, payment_id: str) -> Response:
+async def get_payment_timeline(use: Use, _operator: Acting, payment_id: str) -> Response:
     """Return the timeline that the merchant sees, with the platform's operators, their actions and reasons."""
     payment = await _any_payment(use, payment_id)
     async with use.database.transaction() as tx:
@@ -84,7 +84,7 @@ async def see_timeline(use: Use, _operator: Acting, payment_id: str) -> Response
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Query the channel about a payment now",
 )
-async def query_now(
+async def query_payment(
     request: Request,
     use: Use,
     operator: Acting,
@@ -98,7 +98,7 @@ async def query_now(
 @router.post(
     "/close",
     response_model=PaymentObject,
-    responses=responses(400, 401, 403, 404, 409, 413, 415, 422, 503),
+    responses=responses(403, 404, codes="payment_already_succeeded capture_in_progress"),
     summary="Close a payment as an operator",
 )
 async def close_payment(

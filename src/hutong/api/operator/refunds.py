@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
@@ -15,6 +15,7 @@ from hutong.api.operator.approvals import ProposalObject, propose
 from hutong.api.operator.payments import ActCreate
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute, Text
+from hutong.api.schemas.enums import FallbackRoute
 from hutong.api.schemas.fields import example_body
 from hutong.api.schemas.payment import Payer
 from hutong.errors import InvalidParameter, NotFound
@@ -30,7 +31,7 @@ class RefundRouteCreate(ActCreate):
         json_schema_extra={"examples": [{"route": "manual", "reason": "the card is closed; the payer gave an account"}]}
     )
 
-    route: Literal["payout", "manual"] = Field(description="`payout` sends it out; `manual` waits for a person.")
+    route: FallbackRoute = Field(description="`payout` sends it out; `manual` waits for a person.")
     payout_account_id: str | None = Field(default=None, description="The channel account that pays out.")
     payee: Payer = Field(default={}, description="The payee of a payout; kept sealed.")
 
@@ -57,7 +58,7 @@ class RefundSettleCreate(ActCreate):
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Propose another method for a refund",
 )
-async def propose_route(
+async def propose_refund_route(
     request: Request,
     use: Use,
     operator: Acting,
@@ -93,7 +94,7 @@ async def propose_route(
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Propose to settle a manual refund",
 )
-async def propose_settlement(
+async def propose_refund_settlement(
     request: Request,
     use: Use,
     operator: Acting,

@@ -14,6 +14,7 @@ from hutong.api.dependencies import Acting, Use, request_id
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import PlatformMode, UnknownNumberKind, UnknownNumberSource
 from hutong.api.schemas.fields import Reason, example_body
 from hutong.errors import Conflict
 from hutong.operators import Role
@@ -37,9 +38,9 @@ class UnknownNumberObject(BaseModel):
     """A number that only a channel knows."""
 
     number: str
-    about: Literal["payment", "refund", "payout"]
+    about: UnknownNumberKind
     account: str
-    source: Literal["notification", "bill"] = Field(description="A bill proves nothing: the channel is asked first.")
+    source: UnknownNumberSource = Field(description="A bill proves nothing: the channel is asked first.")
     state: str = Field(description="As the channel reported it; `unknown` for the row of a bill.")
     amount_minor: int | None
     currency: str | None
@@ -52,11 +53,9 @@ class RestoreObject(BaseModel):
     """The state of a catch-up, or of normal work."""
 
     object: Literal["restore"]
-    mode: Literal["normal", "catch_up"]
+    mode: PlatformMode
     since: datetime | None
-    reason: Literal["cluster", "high_water", "backup", "operator"] | None = Field(
-        description="How the restore was noticed."
-    )
+    reason: db.CatchUpReason | None = Field(description="How the restore was noticed.")
     epoch: int | None
     lost_since: datetime | None = Field(
         description="The lost time does not begin earlier. Null where that is not known: only an operator can end it."
@@ -82,7 +81,7 @@ class BillDismissal(Reason):
 
 
 @router.get("", response_model=RestoreObject, responses=responses(400, 401, 422, 503), summary="See the catch-up")
-async def see_restore(use: Use, _operator: Acting) -> Response:
+async def get_restore(use: Use, _operator: Acting) -> Response:
     """Return the mode, what still has no answer, the bills to read, and the numbers that only channels know."""
     async with use.database.transaction() as tx:
         return json_answer(await _document(tx))

@@ -15,6 +15,7 @@ from hutong.api.operator.approvals import ProposalObject, proposal_document
 from hutong.api.problems import responses
 from hutong.api.requests import Instant, StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import Arm, HealthState, NewOverrideKind, RoutingMode, SelectionReason
 from hutong.api.schemas.fields import Reason, example_body
 
 router = APIRouter(prefix="/v1", tags=["Routing"], route_class=StrictRoute)
@@ -44,12 +45,10 @@ class DecisionObject(BaseModel):
     attempt_id: str
     decided_at: datetime
     chosen: str | None = Field(description="The account; null if none qualified.")
-    how: Literal["score", "priority", "split", "pin", "probe", "explore", "default", "no_route"]
+    how: SelectionReason
     configuration: int = Field(description="The version in force; 0 before the first is published.")
     pin: str | None
-    arm: Literal["draft", "control"] | None = Field(
-        description="The configuration that decided, while a trial was running."
-    )
+    arm: Arm | None = Field(description="The configuration that decided, while a trial was running.")
     method: str
     amount_minor: int
     currency: str
@@ -67,7 +66,7 @@ class InterfaceObject(BaseModel):
     """The health of an account at one method."""
 
     interface: str
-    state: Literal["healthy", "degraded", "open", "probing"]
+    state: HealthState
     share: float = Field(description="The share of its traffic that it may get, 0–1.")
     success: float
     confidence: float = Field(description="How many results the estimate is based on; older ones count less.")
@@ -92,7 +91,7 @@ class OverrideObject(BaseModel):
 
     id: str
     object: Literal["routing_override"]
-    kind: Literal["pin", "block", "leave"]
+    kind: routing.OverrideKind
     product: str
     account: str
     interface: str | None = Field(description="The method that is left, if a suggestion to leave it was confirmed.")
@@ -108,7 +107,7 @@ class RoutingObject(BaseModel):
 
     object: Literal["routing"]
     configuration: int
-    modes: dict[str, Literal["auto", "suggest", "manual"]] = Field(description='By product; `""` is all others.')
+    modes: dict[str, RoutingMode] = Field(description='By product; `""` is all others.')
     accounts: list[RoutingAccountObject]
     overrides: list[OverrideObject]
     trial: str | None = Field(description="The trial that is running.")
@@ -123,7 +122,7 @@ class OverrideCreate(Reason):
         }
     )
 
-    kind: Literal["pin", "block"]
+    kind: NewOverrideKind
     account: AccountName
     product: str = Field(
         default="", pattern=r"^[a-z0-9_]{0,32}$", description="The product that is pinned; empty is every product."
@@ -152,10 +151,10 @@ class ConfigurationCreate(Reason):
 @router.get(
     "/routing/decisions/{decision_id}",
     response_model=DecisionObject,
-    responses=responses(400, 401, 404, 422, 503),
+    responses=responses(404, codes="routing_decision_not_found"),
     summary="Get a routing decision",
 )
-async def get_decision(use: Use, _operator: Acting, decision_id: str) -> Response:
+async def get_routing_decision(use: Use, _operator: Acting, decision_id: str) -> Response:
     """Return why an attempt goes through its account: every candidate, why it did not qualify, and its score's factors.
 
     Requires an operator's key. A decision has the id of its attempt, with `rtd_` for `att_`.
@@ -172,7 +171,7 @@ async def get_decision(use: Use, _operator: Acting, decision_id: str) -> Respons
 @router.get(
     "/operator/routing", response_model=RoutingObject, responses=responses(400, 401, 422, 503), summary="See routing"
 )
-async def see_routing(use: Use, _operator: Acting) -> Response:
+async def get_routing(use: Use, _operator: Acting) -> Response:
     """Return the health of the accounts, the configuration in force, and the active pins and blocks."""
     now = use.clock.now()
     await use.lifecycle.route_selector.offers()
@@ -185,10 +184,10 @@ async def see_routing(use: Use, _operator: Acting) -> Response:
     "/operator/routing/configurations",
     status_code=201,
     response_model=ProposalObject,
-    responses=responses(400, 401, 403, 409, 413, 415, 422, 503),
+    responses=responses(403, codes="routing_configuration_refused routing_rules_refused routing_trial_undecided"),
     summary="Propose a routing configuration",
 )
-async def propose_configuration(
+async def propose_routing_configuration(
     request: Request,
     use: Use,
     operator: Acting,
@@ -224,7 +223,7 @@ async def propose_configuration(
     responses=responses(400, 401, 403, 413, 415, 422, 503),
     summary="Pin or block an account",
 )
-async def add_override(
+async def add_routing_override(
     request: Request,
     use: Use,
     operator: Acting,
@@ -263,7 +262,7 @@ async def add_override(
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Lift a pin or a block",
 )
-async def lift_override(
+async def lift_routing_override(
     request: Request,
     use: Use,
     operator: Acting,

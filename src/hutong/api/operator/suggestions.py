@@ -15,6 +15,7 @@ from hutong.api.paging import list_answer
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import SuggestionKind
 from hutong.api.schemas.fields import ListObject, Reason, example_body
 
 router = APIRouter(prefix="/v1/operator/routing/suggestions", tags=["Routing"], route_class=StrictRoute)
@@ -25,7 +26,7 @@ class SuggestionObject(BaseModel):
 
     id: str
     object: Literal["routing_suggestion"]
-    what: Literal["leave", "return"]
+    what: SuggestionKind
     account: str
     interface: str
     why: str = Field(description="The reason, with figures.")
@@ -43,7 +44,7 @@ class SuggestionList(ListObject):
 
 
 @router.get("", response_model=SuggestionList, responses=responses(400, 401, 422, 503), summary="List suggestions")
-async def list_suggestions(use: Use, _operator: Acting) -> Response:
+async def list_routing_suggestions(use: Use, _operator: Acting) -> Response:
     """Return the open suggestions and the dismissed ones that health still calls for.
 
     A suggestion that health no longer calls for is withdrawn.
@@ -59,7 +60,7 @@ async def list_suggestions(use: Use, _operator: Acting) -> Response:
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Confirm a suggestion",
 )
-async def confirm_suggestion(
+async def confirm_routing_suggestion(
     request: Request,
     use: Use,
     operator: Acting,
@@ -76,7 +77,7 @@ async def confirm_suggestion(
     responses=responses(400, 401, 403, 404, 413, 415, 422, 503),
     summary="Dismiss a suggestion",
 )
-async def dismiss_suggestion(
+async def dismiss_routing_suggestion(
     request: Request,
     use: Use,
     operator: Acting,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from hutong import search
 from hutong.api.requests import Instant, Text
 from hutong.api.schemas.fields import ListObject, PageObject
+from hutong.api.schemas.open_names import ChannelName, PaymentMethod
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ORDER_NO
 from hutong.errors import InvalidParameter
 
@@ -42,7 +43,7 @@ class BillObject(BaseModel):
 
     id: str = Field(description="The id of the payment.")
     object: Literal["bill"]
-    status: Literal["requires_capture", "succeeded", "closed"]
+    status: search.RecordStatus
     merchant_order_no: str
     subject: str
     amount_minor: int
@@ -51,8 +52,8 @@ class BillObject(BaseModel):
     amount_paid_minor: int = Field(description="What the payer paid of it.")
     amount_settled_minor: int = Field(description="What the channel settles of it, before its fee.")
     amount_refunded_minor: int = Field(description="The sum of `refunds`.")
-    method: str | None = Field(description="The method of the attempt that took the money.")
-    channel: str | None
+    method: PaymentMethod | None = Field(description="The method of the attempt that took the money.")
+    channel: ChannelName | None
     counterparty: CounterpartyObject | None
     created_at: datetime
     authorized_at: datetime | None
@@ -109,15 +110,19 @@ def _amount(value: object) -> object:
     return value
 
 
-Amount = Annotated[int | None, BeforeValidator(_amount)]
+Amount = Annotated[
+    int | None,
+    Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units."),
+    BeforeValidator(_amount),  # after the bounds: before them, the description would not name them
+]
 
 
 async def filters(
     begin: Annotated[Instant | None, Query(alias="from", description="Created at or after this instant.")] = None,
     end: Annotated[Instant | None, Query(alias="to", description="Created before this instant.")] = None,
     status: Annotated[search.RecordStatus | None, Query(description="Only records with this status.")] = None,
-    amount_min: Annotated[Amount, Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")] = None,
-    amount_max: Annotated[Amount, Query(ge=0, le=AMOUNT_MINOR_MAX, description="In minor units.")] = None,
+    amount_min: Amount = None,
+    amount_max: Amount = None,
     currency: Annotated[str | None, Query(pattern=r"^[A-Z]{3}$", description="ISO 4217 code.")] = None,
     merchant_order_no: Annotated[
         str | None, Query(pattern=ORDER_NO, description="Only the record of this order.")

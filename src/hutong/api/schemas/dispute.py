@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 
+from hutong import payments
 from hutong.api.requests import Instant, RequestModel, Text
 from hutong.api.schemas.fields import PageObject, Reason
+from hutong.api.schemas.open_names import ChannelName
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
+from hutong.payments import disputes
 
 Evidence = Annotated[str, Field(min_length=1, max_length=20_000)]
 """One text; a channel's own limit is lower."""
@@ -20,9 +23,7 @@ class DisputeResponseObject(BaseModel):
 
     id: str
     accepts: bool = Field(description="Whether it accepts the claim, or states that the matter is settled.")
-    state: Literal["sending", "taken", "refused"] = Field(
-        description="`sending`: sent until the channel has decided about it."
-    )
+    state: disputes.ResponseState = Field(description="`sending`: sent until the channel has decided about it.")
     channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None
     created_at: datetime
@@ -36,7 +37,7 @@ class DisputeObject(BaseModel):
     object: Literal["dispute"]
     payment_id: str
     merchant_order_no: str = Field(description="The order number of the payment.")
-    state: Literal["needs_response", "under_review", "won", "lost", "accepted"]
+    state: disputes.DisputeState
     amount_minor: int = Field(description="What the payer disputes.")
     amount_taken_minor: int = Field(
         description="What the channel has taken for it by now, less what it has given back; 0 for a mere complaint."
@@ -50,11 +51,9 @@ class DisputeObject(BaseModel):
     reason: str | None = Field(description="The channel's own code of the reason.")
     payer_statement: str | None = Field(description="What the payer has written, unchanged.")
     due_at: datetime | None = Field(description="Until when you may answer.")
-    channel: str
+    channel: ChannelName
     channel_dispute_no: str = Field(description="The channel's own number of it.")
-    source: Literal["notification", "query", "bill", "operator"] = Field(
-        description="How the latest state was learned."
-    )
+    source: payments.Source = Field(description="How the latest state was learned.")
     opened_at: datetime = Field(description="By the channel's clock.")
     changed_at: datetime = Field(description="By the channel's clock.")
     created_at: datetime = Field(description="When it was recorded here.")
@@ -139,7 +138,7 @@ class DisputeMove(Reason):
         json_schema_extra={"examples": [{"state": "won", "reason": "the bank's letter of 9 January"}]}
     )
 
-    state: Literal["needs_response", "under_review", "won", "lost", "accepted"]
+    state: Annotated[disputes.DisputeState, Strict(False)]
     amount_taken_minor: int | None = Field(
         default=None,
         ge=0,

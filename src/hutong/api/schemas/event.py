@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from typing_extensions import TypeAliasType
 
 import hutong
 from hutong import events
 from hutong.api.merchant.customers import CustomerProfileObject
 from hutong.api.schemas.dispute import DisputeObject
+from hutong.api.schemas.fields import PageObject
+from hutong.api.schemas.open_names import EventTypeName
 from hutong.api.schemas.payment import PaymentObject
 from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
@@ -31,6 +34,30 @@ class EventObject(BaseModel):
     version: int = Field(description="The version of the form of `data`; an added field does not raise it.")
     created_at: datetime = Field(description="The instant of recording.")
     object_seq: int = Field(ge=1, description="Counts the events of this object, from 1, without a gap.")
+    test: Literal[True] | None = Field(
+        default=None, description="Only in test events, which `hutong events trigger` sends: nothing has happened."
+    )
+
+
+EventData = TypeAliasType(
+    "EventData", Annotated[dict[str, Any], Field(description="The object at that moment; `object` names its kind.")]
+)
+
+
+class ListedEvent(EventObject):
+    """An event as webhooks carry it. Its type says which object `data` is."""
+
+    type: EventTypeName
+    data: EventData
+
+
+class EventList(PageObject):
+    """A page of events, newest first."""
+
+    data: list[ListedEvent]
+    kept_since: datetime | None = Field(
+        description="Events from before this instant are in the installation's archive; null while there is none."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +118,15 @@ EVENT_TYPES = (
         "See there",
     ),
     EventType(_P.CLOSED, 1, PaymentObject, "The payment ended unpaid; `close_reason` says why"),
+    EventType(_P.UPDATED, 1, PaymentObject, "You have changed the `metadata` of a payment"),
     EventType(_P.ATTEMPT_FAILED, 1, PaymentObject, "A channel has refused an attempt; the payer may start another one"),
+    EventType(
+        _P.NO_METHOD,
+        1,
+        PaymentObject,
+        "A payer has opened the cashier and no method was offered, because of the amount or the currency, or since "
+        "every channel account is down; once for each payment",
+    ),
     EventType(
         _P.SURPLUS,
         1,
@@ -254,12 +289,11 @@ def asyncapi() -> dict[str, Any]:
     return document
 
 
-_HEADERS = {
-    "type": "object",
-    "required": ["webhook-id", "webhook-timestamp", "webhook-signature"],
-    "properties": {
-        "webhook-id": {"type": "string", "description": "The event's id."},
-        "webhook-timestamp": {"type": "string", "description": "The instant of this attempt, in seconds since 1970."},
-        "webhook-signature": {"type": "string", "description": "`v1,…` or `v1a,…`; several, separated by a blank."},
-    },
+WEBHOOK_HEADERS = {
+    "webhook-id": {"type": "string", "description": "The event's id."},
+    "webhook-timestamp": {"type": "string", "description": "The instant of this attempt, in seconds since 1970."},
+    "webhook-signature": {"type": "string", "description": "`v1,…` or `v1a,…`; several, separated by a blank."},
 }
+"""The headers of a webhook, each with its schema."""
+
+_HEADERS = {"type": "object", "required": list(WEBHOOK_HEADERS), "properties": WEBHOOK_HEADERS}

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from typing_extensions import TypeAliasType
 
+from hutong import channels, payments
 from hutong.api.requests import Instant, OptionalText, RequestModel, Text
+from hutong.api.schemas.enums import CloseReason
 from hutong.api.schemas.fields import ListObject, PageObject
+from hutong.api.schemas.open_names import ChannelName, PaymentMethod, UnifiedCode
 from hutong.foreign_text import clean_text
+
+if TYPE_CHECKING:
+    from hutong.api.schemas.refund import RefundObject
 
 ORDER_NO = r"^[\x21-\x7e]{1,64}$"
 """The form of a merchant's order numbers: visible ASCII."""
@@ -26,20 +33,37 @@ def _check_institution(payer: dict[str, str]) -> dict[str, str]:
 
 
 _INSTITUTION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
-Payer = Annotated[
-    dict[
-        Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
-        Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
+Payer = TypeAliasType(
+    "Payer",
+    Annotated[
+        dict[
+            Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$")],
+            Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(clean_text)],
+        ],
+        Field(max_length=8),
+        AfterValidator(_check_institution),
     ],
-    Field(max_length=8),
-    AfterValidator(_check_institution),
-]
+)
+Metadata = TypeAliasType(
+    "Metadata",
+    Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
+            Annotated[OptionalText, Field(max_length=500)],
+        ],
+        Field(max_length=20),
+    ],
+)
 _PAYER = (
     "The method's fields about the payer, by name, such as `openid` or `auth_code`; deleted when the attempt ends. "
     "`institution`, the code of the payer's bank, is always allowed: payments go to accounts that reach this bank."
 )
 
 ITEM_ID = r"^[\x21-\x7e]{1,64}$"
+
+
+MetadataName = Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)]
+MetadataValue = Annotated[OptionalText, Field(max_length=500)]
 
 
 class ItemCreate(RequestModel):
@@ -57,7 +81,7 @@ class DiscountCreate(RequestModel):
     """A discount, and the party that bears it."""
 
     name: Text = Field(min_length=1, max_length=127)
-    funder: Literal["merchant", "platform", "channel"] = Field(
+    funder: Annotated[payments.items.Funder, Strict(False)] = Field(
         description="The party that bears it: you earn less, or the platform or the channel pays its part."
     )
     amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
@@ -102,9 +126,8 @@ class PaymentCreate(RequestModel):
     amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX, description="The amount in minor units: 1999 is 19.99 in CNY.")
     currency: str = Field(pattern=r"^[A-Z]{3}$", description="The ISO 4217 code.")
     subject: Text = Field(min_length=1, max_length=127, description="The subject of the order, shown to the payer.")
-    method: str | None = Field(
+    method: PaymentMethod | None = Field(
         default=None,
-        pattern=r"^[a-z0-9_]{1,32}$",
         description="The payment method, such as `wechat_native`; if omitted, the payer chooses in the cashier.",
     )
     payer: Payer = Field(default={}, description=_PAYER)
@@ -112,19 +135,28 @@ class PaymentCreate(RequestModel):
         default=None,
         description="The customer. Bills can be searched by it, and all bills of a customer show their newest profile.",
     )
-    capture_method: Literal["automatic", "manual"] = Field(
-        default="automatic", description="`manual` only reserves the money, until you capture it."
+    capture_method: Annotated[payments.CaptureMethod, Strict(False)] = Field(
+        default=payments.CaptureMethod.AUTOMATIC, description="`manual` only reserves the money, until you capture it."
     )
     return_url: str | None = Field(
         default=None,
         pattern=r"^https?://[\x21-\x7e]{1,2000}$",
         description="The address to which the payer returns; its origin must be registered for the merchant.",
     )
+    cancel_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[\x21-\x7e]{1,2000}$",
+        description=(
+            "The address to which the cashier lets the payer go back without having paid, by the same rule. "
+            "Default: `return_url`."
+        ),
+    )
     expires_at: Instant | None = Field(
         default=None,
         description=(
             "The instant at which the payment expires: at least 1 minute and at most 15 days from now, unless the "
-            "installation sets another maximum. Default: the merchant's own validity, or the maximum."
+            "installation sets another maximum. Default: the merchant's own validity; without one, the maximum, or 30 "
+            "minutes, unless the installation sets another time, for an order without `method`."
         ),
     )
     items: list[ItemCreate] = Field(
@@ -133,10 +165,19 @@ class PaymentCreate(RequestModel):
         description="The items bought. Their sum less the discounts is `amount_minor`. Refunds then name items.",
     )
     discounts: list[DiscountCreate] = Field(default=[], max_length=50)
-    metadata: dict[
-        Annotated[str, Field(min_length=1, max_length=40), AfterValidator(clean_text)],
-        Annotated[OptionalText, Field(max_length=500)],
-    ] = Field(default={}, max_length=20, description="Your own names and values, returned unchanged.")
+    metadata: Metadata = Field(default={}, description="Your own names and values, returned unchanged.")
+
+
+class PaymentUpdate(RequestModel):
+    """What changes of a payment."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"metadata": {"shop": "12", "table": None}}]})
+
+    metadata: dict[MetadataName, MetadataValue | None] = Field(
+        max_length=40,
+        description="Names and values that are added or replaced; null removes a name, and the others stay. "
+        "A payment has at most 20.",
+    )
 
 
 class AttemptCreate(RequestModel):
@@ -144,7 +185,7 @@ class AttemptCreate(RequestModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"method": "wechat_native"}]})
 
-    method: str = Field(pattern=r"^[a-z0-9_]{1,32}$", description="The payment method.")
+    method: PaymentMethod
     payer: Payer = Field(default={}, description=_PAYER)
     return_url: str | None = Field(
         default=None,
@@ -171,7 +212,7 @@ class TimelineEntryObject(BaseModel):
         description="The event, such as `payment.created`, `attempt.submitted` or `payment.capture_requested`."
     )
     attempt_id: str | None
-    source: Literal["submission", "notification", "query", "close", "capture", "bill", "operator"] | None = Field(
+    source: payments.Source | None = Field(
         description="The source of the report: an answer or a notification of the channel, a bill, or an operator."
     )
     channel_code: str | None
@@ -190,7 +231,7 @@ class Timeline(BaseModel):
 class Action(BaseModel):
     """The next action of the payer."""
 
-    kind: Literal["qr_code", "redirect", "form", "sdk"]
+    kind: channels.ActionKind
     content: str = Field(
         description=(
             "`qr_code`: the text of the code. `redirect`: the address to open. `form`: JSON with `url`, `fields` and "
@@ -210,15 +251,15 @@ class AttemptObject(BaseModel):
     """One attempt to pay at a channel."""
 
     id: str
-    method: str
-    channel: str
-    state: Literal["created", "submitted", "unknown", "authorized", "succeeded", "failed", "closed"]
+    method: PaymentMethod
+    channel: ChannelName
+    state: payments.AttemptState
     surplus: bool = Field(description="The channel took money that no payment counts; it is refunded.")
     action: Action | None
     channel_order_no: str | None
     channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None
-    code: str | None = Field(description="The unified code, the same at every channel, such as `insufficient_funds`.")
+    code: UnifiedCode | None = Field(description="Such as `insufficient_funds`.")
     retryable: bool | None = Field(description="Whether another attempt, later or at another channel, may succeed.")
     text: PayerText | None = Field(description="The text to show to the payer.")
     created_at: datetime
@@ -237,7 +278,7 @@ class ChannelDiscountObject(BaseModel):
     """One party's part of a discount that the channel has given the payer, such as a coupon."""
 
     name: str = Field(description="The channel's own name of it; empty if it has none.")
-    funder: Literal["channel", "platform", "merchant"] | None = Field(
+    funder: payments.items.Funder | None = Field(
         description="The party that bears it, `platform` if it is neither the channel nor you; null if unknown."
     )
     amount_minor: int
@@ -251,10 +292,10 @@ class PaymentObject(BaseModel):
 
     id: str
     object: Literal["payment"]
-    status: Literal["requires_payment", "processing", "requires_capture", "succeeded", "closed"]
+    status: payments.PaymentStatus
     merchant_order_no: str
     amount_minor: int
-    capture_method: Literal["automatic", "manual"]
+    capture_method: payments.CaptureMethod
     amount_captured_minor: int = Field(description="The captured amount; 0 until the payment has succeeded.")
     amount_paid_minor: int = Field(
         description="The part of it that the payer paid; a channel's discount makes it less."
@@ -271,7 +312,8 @@ class PaymentObject(BaseModel):
     currency: str
     subject: str
     return_url: str | None
-    metadata: dict[str, str]
+    cancel_url: str | None
+    metadata: Metadata
     customer: CustomerObject | None = Field(default=None, description="The customer in the order, unchanged.")
     checkout_url: str = Field(description="The address of the cashier page; open it for the payer.")
     created_at: datetime
@@ -281,9 +323,12 @@ class PaymentObject(BaseModel):
     capturing: bool = Field(description="A capture was requested and the channel has not confirmed it yet.")
     succeeded_at: datetime | None
     closed_at: datetime | None
-    close_reason: Literal["merchant", "expired", "operator"] | None
+    close_reason: CloseReason | None
     closing: bool = Field(description="The payment's close was requested and the channel has not confirmed it yet.")
     attempts: list[AttemptObject]
+    refunds: list[RefundObject] | None = Field(
+        default=None, description="Its refunds, first to last; only in answers to a request with `expand=refunds`."
+    )
 
 
 class PaymentList(PageObject):
@@ -310,3 +355,7 @@ class ItemList(ListObject):
     """The items of a payment."""
 
     data: list[ItemObject]
+
+
+# Payments may show their refunds, whose model needs parts of this file: it completes the model of payments.
+from hutong.api.schemas import refund as _refund  # noqa: E402, F401

@@ -6,10 +6,28 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypeAliasType
 
 from hutong.api.requests import RequestModel, Text
-from hutong.api.schemas.fields import ListObject
-from hutong.api.schemas.payment import AMOUNT_MINOR_MAX, ITEM_ID, ORDER_NO, PayerText
+from hutong.api.schemas.fields import ListObject, PageObject
+from hutong.api.schemas.open_names import ChannelName
+from hutong.api.schemas.payment import (
+    AMOUNT_MINOR_MAX,
+    ITEM_ID,
+    ORDER_NO,
+    PayerText,
+    PaymentList,
+    PaymentObject,
+)
+from hutong.payments import refunds
+
+Payee = TypeAliasType(
+    "Payee",
+    Annotated[
+        dict[Annotated[Text, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]],
+        Field(max_length=20),
+    ],
+)
 
 
 class RefundItemCreate(RequestModel):
@@ -48,12 +66,9 @@ class RefundCreate(RequestModel):
     reason: Text = Field(
         default="refund", min_length=1, max_length=80, description="The reason; some channels show it to the payer."
     )
-    payee: dict[Annotated[Text, Field(min_length=1, max_length=40)], Annotated[Text, Field(max_length=200)]] | None = (
-        Field(
-            default=None,
-            max_length=20,
-            description="The payee of a payout, if the money cannot go back the way it came; encrypted, never shown.",
-        )
+    payee: Payee | None = Field(
+        default=None,
+        description="The payee of a payout, if the money cannot go back the way it came; encrypted, never shown.",
     )
 
 
@@ -64,16 +79,12 @@ class RefundObject(BaseModel):
     object: Literal["refund"]
     payment_id: str
     merchant_order_no: str = Field(description="The order number of the payment.")
-    kind: Literal["refund", "surplus"] = Field(
-        description="`surplus`: money that no payment counts, refunded automatically."
-    )
-    source: Literal["merchant", "platform", "channel_portal"] = Field(
+    kind: refunds.RefundKind = Field(description="`surplus`: money that no payment counts, refunded automatically.")
+    source: refunds.RefundSource = Field(
         description="Who has ordered it: you, the platform (surplus), or a person in the channel's own portal."
     )
-    state: Literal["created", "held", "submitted", "unknown", "succeeded", "failed", "superseded", "payout", "manual"]
-    route: Literal["void", "original", "payout", "manual"] = Field(
-        description="The way that the money takes, or took last."
-    )
+    state: refunds.RefundState
+    route: refunds.RefundMethod = Field(description="The way that the money takes, or took last.")
     merchant_refund_no: str | None = Field(description="Null for surplus, and for a refund made in a channel's portal.")
     amount_minor: int = Field(description="The refunded part of the captured amount.")
     amount_paid_minor: int = Field(
@@ -86,7 +97,7 @@ class RefundObject(BaseModel):
     fee_returned_minor: int = Field(description="The part of our fee that you get back.")
     items: list[RefundItemObject]
     reason: str
-    channel: str
+    channel: ChannelName
     channel_refund_no: str | None
     channel_code: str | None = Field(description="The channel's own code, unchanged.")
     channel_message: str | None
@@ -104,3 +115,14 @@ class RefundList(ListObject):
     has_more: bool
     next_cursor: str | None = Field(description="The `cursor` of the next page.")
     data: list[RefundObject]
+
+
+class MerchantRefundList(PageObject):
+    """A page of refunds, newest first."""
+
+    data: list[RefundObject]
+
+
+# Payments may show their refunds, whose parts are described beside payments.
+for _model in (PaymentObject, PaymentList):
+    _model.model_rebuild(_types_namespace={"RefundObject": RefundObject})

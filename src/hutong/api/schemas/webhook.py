@@ -5,12 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, model_validator
 
-from hutong.api.requests import Instant, RequestModel
+from hutong import events
+from hutong.api.requests import Instant, OptionalText, RequestModel, Text
+from hutong.api.schemas.enums import DisabledReason
 from hutong.api.schemas.fields import ListObject, PageObject
+from hutong.api.schemas.open_names import EventTypeName
 
 EVENT_ID = r"^evt_[0-7][0-9a-z]{25}$"
+URL = r"^https?://[\x21-\x7e]{1,2000}$"
 
 
 class WebhookEndpointCreate(RequestModel):
@@ -20,17 +24,37 @@ class WebhookEndpointCreate(RequestModel):
         json_schema_extra={"examples": [{"url": "https://shop.example/hutong/events", "types": ["payment.succeeded"]}]}
     )
 
-    url: str = Field(pattern=r"^https?://[\x21-\x7e]{1,2000}$", description="Must be https, outside the sandbox.")
-    types: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=100)]] = Field(
+    url: str = Field(pattern=URL, description="Must be https, outside the sandbox.")
+    types: list[EventTypeName] = Field(
         default=[], max_length=64, description="Event types to send, such as `payment.succeeded`; none means all."
     )
-    scheme: Literal["hmac", "ed25519", "rsa2"] = Field(
-        default="hmac",
+    scheme: Annotated[events.Scheme, Strict(False)] = Field(
+        default=events.Scheme.HMAC,
         description=(
             "The signature scheme. `hmac` and `ed25519` follow Standard Webhooks; `rsa2` is the legacy mode: "
             "a signed form that is acknowledged by the text `success`."
         ),
     )
+    description: Text | None = Field(
+        default=None, min_length=1, max_length=200, description="Your own text about the endpoint."
+    )
+
+
+class WebhookEndpointUpdate(RequestModel):
+    """The changes of an endpoint. A field that you leave out stays as it is."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"types": ["payment.succeeded", "refund.succeeded"]}]})
+
+    url: str | None = Field(
+        default=None, pattern=URL, description="The new address, for events that are waiting too; https as before."
+    )
+    types: list[EventTypeName] | None = Field(
+        default=None, max_length=64, description="The event types to send from now on; an empty list means all."
+    )
+    description: OptionalText | None = Field(
+        default=None, max_length=200, description="Your own text about it; an empty one removes it."
+    )
+    enabled: bool | None = Field(default=None, description="Whether events are sent to it, from now on.")
 
 
 class WebhookEndpointRotate(RequestModel):
@@ -57,7 +81,7 @@ class WebhookReplay(RequestModel):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.event_id is None) == (self.begin is None and self.end is None and not self.failed):
-            raise ValueError("event_id excludes begin, end and failed, and one of them is required")
+            raise ValueError("`event_id` excludes `begin`, `end` and `failed`, and one of them is required")
         return self
 
 
@@ -86,11 +110,9 @@ class WebhookDelivery(BaseModel):
     id: str
     object: Literal["webhook_delivery"]
     event_id: str
-    event_type: str
+    event_type: EventTypeName
     number: int = Field(description="Counts the attempts from 1, and again from 1 after a replay.")
-    state: Literal["delivered", "failed", "dead"] = Field(
-        description="After `failed` another attempt follows, after `dead` none."
-    )
+    state: events.DeliveryAttemptState = Field(description="After `failed` another attempt follows, after `dead` none.")
     at: datetime
     duration_ms: int
     status: int | None = Field(description="The HTTP status of your answer; null if there was none.")
@@ -112,8 +134,9 @@ class WebhookEndpointObject(BaseModel):
     id: str
     object: Literal["webhook_endpoint"]
     url: str
-    types: list[str]
-    scheme: Literal["hmac", "ed25519", "rsa2"]
+    description: str | None = Field(default=None, description="Your own text about it.")
+    types: list[EventTypeName]
+    scheme: events.Scheme
     public_key: str | None = Field(
         description="Verifies signatures: `whpk_…` for `ed25519`, base64 for `rsa2`, null for `hmac`."
     )
@@ -121,9 +144,7 @@ class WebhookEndpointObject(BaseModel):
     failing_since: datetime | None = Field(description="The first failed attempt since the last success.")
     enabled: bool
     disabled_at: datetime | None
-    disabled_reason: Literal["merchant", "failing"] | None = Field(
-        description="`failing`: every attempt had failed for five days."
-    )
+    disabled_reason: DisabledReason | None = Field(description="`failing`: every attempt had failed for five days.")
     created_at: datetime
 
 

@@ -6,13 +6,18 @@ const HIDDEN_MS = 3000;
 const SLOWEST_MS = 30000;
 const FAILING_MS = 15000;
 const TIMEOUT_MS = 10000;
-const WAITING = ["scan", "next_action", "in_app", "confirm"];
+const GOING_S = 10;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const WAITING = ["scan", "renew", "next_action", "in_app", "confirm"];
+const ENDS = ["succeeded", "closed"];
 
-const { base, token, days } = document.body.dataset;
+const { base, token } = document.body.dataset;
 const language = document.documentElement.lang; // answers come in the language of the page
 const find = (selector) => document.querySelector(selector);
 const panels = [...document.querySelectorAll("[data-phase]")];
 const form = find("[data-choose]");
+const renewal = find("[data-renew]");
 const button = form.querySelector("button");
 const pageTitle = document.title;
 
@@ -48,9 +53,12 @@ function show(next) {
   find("[data-live]").textContent = after.dataset.announce;
   document.title = after.dataset.title ? `${after.dataset.title} · ${pageTitle}` : pageTitle;
   if (hadFocus) after.querySelector("[tabindex]").focus();
+  if (phase === "succeeded") go();
 }
 
 function follow(next) {
+  // The methods are part of the page: one without any is loaded again once there are some.
+  if (phase === "unavailable" && next.phase === "choose") return location.reload();
   if (next.phase === "choose" || next.final) changing = false;
   state = next;
   final = next.final;
@@ -60,6 +68,12 @@ function follow(next) {
     label.textContent = chosen?.dataset.label ?? next.method ?? "";
   }
   find("[data-method-hint]").textContent = chosen?.dataset.hint ?? "";
+  const mark = chosen?.closest("label").querySelector("svg");
+  for (const place of document.querySelectorAll("[data-method-mark]")) {
+    place.replaceChildren(...(mark ? [mark.cloneNode(true)] : []));
+  }
+
+  renewal.querySelector("[name=method]").value = next.method ?? "";
 
   const picture = find("[data-qr]");
   picture.hidden = !next.qr;
@@ -71,13 +85,81 @@ function follow(next) {
   find("[data-failure-message]").textContent = next.failure ?? "";
   find("[data-again]").hidden = !failed;
   find("[data-first]").hidden = failed;
-  find("[data-sandbox]").hidden = !next.sandbox_payer_url;
-  find("[data-time-left]").hidden = next.phase === "succeeded" || next.phase === "closed";
+  find("[data-declined]").hidden = !next.declined;
+  find("[data-failed]").hidden = next.declined;
+  find("[data-time-left]").hidden = ENDS.includes(next.phase);
+  if (next.closed) find("[data-closed]").textContent = next.closed;
+  keep(next.receipt);
   link("[data-payer]", next.sandbox_payer_url);
   link("[data-return]", next.return_url);
+  link("[data-cancel]", next.cancel_url);
+  const leaves = WAITING.includes(next.phase) || next.phase === "choose"; // other panels have a button for it
+  link("[data-leave]", leaves ? next.cancel_url : null);
   link("[data-next-action]", next.next_action?.kind === "redirect" ? next.next_action.url : null);
   show(next.phase);
+  bridge(next.bridge);
   needForm(next.next_action);
+}
+
+// What a payer may want to keep of a finished payment, with the time in the payer's own time zone.
+function keep(receipt) {
+  for (const list of document.querySelectorAll("[data-receipt]")) {
+    list.hidden = !receipt;
+    if (!receipt) continue;
+    const [at, method] = [list.querySelector("time"), list.querySelector("[data-receipt-method]")];
+    at.dateTime = receipt.at;
+    method.hidden = !receipt.method;
+    method.querySelector("dd").textContent = receipt.method ?? "";
+  }
+  localTimes();
+}
+
+function localTimes() {
+  const format = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  for (const at of document.querySelectorAll("time[datetime]")) at.textContent = format.format(new Date(at.dateTime));
+}
+
+// ---- back to the merchant, once for each payment, so that the browser's Back leads to a page that stays
+
+function go() {
+  const [place, address, key] = [find("[data-going]"), find("[data-return]").href, `returned ${base}`];
+  find("[data-may-close]").hidden = Boolean(address);
+  if (!address || !place.hidden || sessionStorage.getItem(key)) return;
+  let rest = GOING_S;
+  const tick = () => {
+    place.firstElementChild.textContent = place.dataset.going.replace("{seconds}", rest);
+    if (rest > 0) return void (rest -= document.hidden ? 0 : 1);
+    stop();
+    sessionStorage.setItem(key, "yes");
+    location.assign(address);
+  };
+  const ticking = setInterval(tick, 1000);
+  const stop = () => {
+    clearInterval(ticking);
+    place.hidden = true;
+  };
+  place.hidden = false;
+  place.querySelector("button").addEventListener("click", () => {
+    sessionStorage.setItem(key, "stays");
+    stop();
+  });
+  tick();
+}
+
+// WeChat's browser asks for the password in a window of its own. What it answers proves nothing, so the server is asked.
+let bridged = null;
+
+function bridge(parameters) {
+  find("[data-bridge]").hidden = !parameters;
+  const text = JSON.stringify(parameters ?? null);
+  if (!parameters || bridged === text) return;
+  bridged = text;
+  if (window.WeixinJSBridge) openWallet();
+  else document.addEventListener("WeixinJSBridgeReady", openWallet, { once: true });
+}
+
+function openWallet() {
+  window.WeixinJSBridge?.invoke("getBrandWCPayRequest", JSON.parse(bridged), soon);
 }
 
 // A form may be posted to the channel only by a page whose policy names the channel: such a page is loaded again.
@@ -142,11 +224,14 @@ function busy(now) {
 
 async function pay(event) {
   event.preventDefault();
-  const method = new FormData(form).get("method");
+  const method = new FormData(event.currentTarget).get("method");
   if (paying || !method) return;
   busy(true);
   round += 1;
   find("[data-start-failed]").hidden = true;
+  find("[data-start-unknown]").hidden = true;
+  find("[data-in-progress]").hidden = true;
+  let [answered, inProgress] = [false, null];
   try {
     const answer = await fetch(`${base}/attempts`, {
       method: "POST",
@@ -154,16 +239,24 @@ async function pay(event) {
       body: JSON.stringify({ method }),
       signal: AbortSignal.timeout(3 * TIMEOUT_MS),
     });
+    answered = true;
+    if (answer.status === 409) inProgress = (await answer.json()).text;
     if (!answer.ok) throw new Error(String(answer.status));
     etag = answer.headers.get("ETag");
     changing = false;
     const next = await answer.json();
+    if (next.redirect) return location.assign(next.redirect); // the channel tells who the payer is, and leads back here
     follow(next);
     if (next.next_action?.kind === "redirect") location.assign(next.next_action.url);
     else schedule();
   } catch {
-    // The answer is missing, so only the server knows whether an attempt runs: poll it before anything else.
-    find("[data-start-failed]").hidden = false;
+    // Without an answer, only the server knows whether an attempt runs: poll it before anything else.
+    find(inProgress ? "[data-in-progress]" : answered ? "[data-start-failed]" : "[data-start-unknown]").hidden = false;
+    find("[data-in-progress-text]").textContent = inProgress ?? "";
+    if (answered) {
+      changing = true; // the notice is beside the methods
+      show(state?.phase ?? phase);
+    }
     soon();
   } finally {
     busy(false);
@@ -176,20 +269,33 @@ const ahead = Number(document.body.dataset.serverTime) - Date.now();
 const expiresAt = Number(document.body.dataset.expiresAt);
 const left = () => Math.max(0, expiresAt - ahead - Date.now());
 
+// Below an hour a clock; before that the end, in the payer's own time zone.
 function count() {
-  const seconds = Math.ceil(left() / 1000);
+  const rest = left();
+  const seconds = Math.ceil(rest / 1000);
+  const isClock = rest < HOUR_MS;
   const two = (number) => String(number).padStart(2, "0");
-  const minutes = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-  const hours = Math.floor(seconds / 3600);
-  const clock = hours ? `${hours % 24}:${minutes}` : minutes;
-  const text = hours >= 24 ? days.replace("{days}", Math.floor(hours / 24)).replace("{time}", clock) : clock;
+  const clock = `${two(Math.floor(seconds / 60))}:${two(seconds % 60)}`;
+  const text = isClock ? clock : deadline.format(new Date(expiresAt));
   const place = find("[data-countdown]");
   if (place.textContent !== text) place.textContent = text;
   place.parentElement.classList.toggle("soon", seconds <= 60);
-  if (!final && seconds > 0) setTimeout(count, left() % 1000 || 1000);
+  find("[data-left]").hidden = !isClock;
+  find("[data-until]").hidden = isClock;
+  if (!final && rest > 0) setTimeout(count, isClock ? rest % 1000 || 1000 : Math.min(rest - HOUR_MS + 1, DAY_MS));
 }
 
+const deadline = new Intl.DateTimeFormat(language, {
+  year: left() > 180 * DAY_MS ? "numeric" : undefined,
+  month: "short",
+  day: "numeric",
+  hour: "2-digit",
+  minute: "2-digit",
+});
+
 form.addEventListener("submit", pay);
+renewal.addEventListener("submit", pay);
+find("[data-bridge]").addEventListener("click", openWallet);
 for (const change of document.querySelectorAll("[data-change]")) {
   change.addEventListener("click", (event) => {
     event.preventDefault();
@@ -200,5 +306,11 @@ for (const change of document.querySelectorAll("[data-change]")) {
 document.addEventListener("visibilitychange", () => document.hidden || soon());
 addEventListener("online", soon);
 addEventListener("pageshow", (event) => event.persisted && soon());
+if (phase === "in_app") {
+  etag = ""; // what the wallet's browser is handed is in the answer alone
+  soon();
+}
 count();
-schedule();
+localTimes();
+if (phase === "succeeded") go();
+if (phase !== "in_app") schedule();

@@ -240,10 +240,10 @@ class Accounts:
             if loaded.unreadable and loaded.enabled and loaded.sandbox is sandbox
         ]
 
-    def text(self, channel: str, entry: str) -> tuple[str, str] | None:
-        """Return the text for payers of an entry of the code map, in English and Chinese; None where there is none."""
+    def text(self, channel: str, entry: str, failed: bool) -> tuple[str, str] | None:
+        """Return the text for payers of an entry of the code map, as `Codes.text`; None where there is none."""
         codes = self._codes.get(channel)
-        return None if codes is None else codes.text(entry)
+        return None if codes is None else codes.text(entry, failed=failed)
 
     async def refresh(self) -> None:
         """Reload now, after a change made by this process."""

@@ -167,15 +167,15 @@ class Alipay(Channel):
     async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
         """Close the order; where Alipay refuses because it has ended, the answer is that of a query.
 
-        A payment by code whose state is uncertain is cancelled: if Alipay has taken the money, it goes back.
+        A payment by code is cancelled unless a query proves how it has ended: if Alipay has taken the money since, it
+        goes back.
         """
         check_number(order.attempt_no)
         if order.method == "alipay_code":
             current = await self._query(order.attempt_no, now)
             if current.state in FINAL_STATES:
                 return current
-            if current.state is not ChannelState.PENDING:
-                return await self._cancel(order.attempt_no, now)
+            return await self._cancel(order.attempt_no, now)
         try:
             node = await self._client.call("alipay.trade.close", {"out_trade_no": order.attempt_no}, now=now)
             if succeeded(node):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod, RefundRule
+from hutong.channels.device import Device
 from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.clock import BEIJING
@@ -36,6 +38,7 @@ _IDENTITY_TYPES = ("ALIPAY_USER_ID", "ALIPAY_LOGON_ID", "ALIPAY_OPEN_ID")
 _TRANSFER_MINOR_MIN, _TRANSFER_MINOR_MAX = 10, 10_000_000_000
 _QUIT_URL_MAX = 400
 _URL_MAX = 256
+_CODE_END_LATER = timedelta(minutes=1)
 _TRANSFER_TITLE = "转账"
 
 
@@ -49,20 +52,30 @@ class AlipayProduct:
 
 
 PRODUCTS: Mapping[str, AlipayProduct] = {
-    "alipay_qr": AlipayProduct("alipay.trade.precreate", {}, PaymentMethod(ActionKind.QR_CODE)),
+    "alipay_qr": AlipayProduct(
+        "alipay.trade.precreate",
+        {},
+        PaymentMethod(ActionKind.QR_CODE, devices=frozenset({Device.DESKTOP}), closes_unopened=False),
+    ),
     "alipay_code": AlipayProduct(
         "alipay.trade.pay",
         {"product_code": "FACE_TO_FACE_PAYMENT", "scene": "bar_code"},
-        PaymentMethod(None, requires=frozenset({"auth_code"})),
+        PaymentMethod(None, requires=frozenset({"auth_code"}), decided_within=timedelta(seconds=45)),
     ),
     "alipay_page": AlipayProduct(
-        "alipay.trade.page.pay", {"product_code": "FAST_INSTANT_TRADE_PAY"}, PaymentMethod(ActionKind.REDIRECT)
+        "alipay.trade.page.pay",
+        {"product_code": "FAST_INSTANT_TRADE_PAY"},
+        PaymentMethod(ActionKind.REDIRECT, devices=frozenset({Device.DESKTOP}), closes_unopened=False),
     ),
     "alipay_wap": AlipayProduct(
-        "alipay.trade.wap.pay", {"product_code": "QUICK_WAP_WAY"}, PaymentMethod(ActionKind.REDIRECT)
+        "alipay.trade.wap.pay",
+        {"product_code": "QUICK_WAP_WAY"},
+        PaymentMethod(ActionKind.REDIRECT, devices=frozenset({Device.PHONE, Device.ALIPAY}), closes_unopened=False),
     ),
     "alipay_app": AlipayProduct(
-        "alipay.trade.app.pay", {"product_code": "QUICK_MSECURITY_PAY"}, PaymentMethod(ActionKind.SDK)
+        "alipay.trade.app.pay",
+        {"product_code": "QUICK_MSECURITY_PAY"},
+        PaymentMethod(ActionKind.SDK, closes_unopened=False),
     ),
     "alipay_jsapi": AlipayProduct(
         "alipay.trade.create",
@@ -70,6 +83,15 @@ PRODUCTS: Mapping[str, AlipayProduct] = {
         PaymentMethod(ActionKind.SDK, requires=frozenset({"buyer_id"})),
     ),
 }
+
+"""An order exists at Alipay once a payer has scanned its code or opened its page; before, it can neither be found nor
+closed (`ACQ.TRADE_NOT_EXIST`). WeChat's browser does not open Alipay's pages; Alipay's opens that for phones. A payment
+by code is to be queried every three to six seconds, for a minute at most, and cancelled right after the last query.
+
+Source:
+    https://developer.aliyun.com/article/707654 (when an order of each product begins),
+    https://opendocs.alipay.com/open/02ivbs (wap), https://opendocs.alipay.com/support/01rfnt (payments by code).
+"""
 
 _PAGES = frozenset({"alipay_page", "alipay_wap"})
 """The methods whose payer returns to an address."""
@@ -116,17 +138,19 @@ def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> 
     Errors:
         InvalidParameter: the payer's code or number is missing or malformed.
     """
+    # Alipay's own end of a payment by code comes after ours, for the case that ours does not reach it.
+    end = request.expires_at + (_CODE_END_LATER if request.method == "alipay_code" else timedelta(0))
     content = {
         "out_trade_no": request.attempt_no,
         "total_amount": to_major(request.amount_minor, request.currency),
         "subject": SUBJECT.fit(request.subject) or request.attempt_no,
-        "time_expire": request.expires_at.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
+        "time_expire": end.astimezone(BEIJING).strftime("%Y-%m-%d %H:%M:%S"),
         **PRODUCTS[request.method].content,
     }
     if request.method == "alipay_code":
         auth_code = request.payer.get("auth_code", "")
         if not _AUTH_CODE.fullmatch(auth_code):
-            raise InvalidParameter("this is not one of Alipay's payment codes", param="payer.auth_code")
+            raise InvalidParameter("`payer.auth_code` is not one of Alipay's payment codes", param="payer.auth_code")
         content["auth_code"] = auth_code
     elif request.method == "alipay_qr":
         content["product_code"] = qr_product
@@ -143,7 +167,7 @@ def _buyer(number: str) -> dict[str, str]:
         return {"buyer_id": number}
     if _OPEN_ID.fullmatch(number):
         return {"buyer_open_id": number}
-    raise InvalidParameter("this is neither a user id nor an open id of Alipay's", param="payer.buyer_id")
+    raise InvalidParameter("`payer.buyer_id` is neither a user id nor an open id of Alipay's", param="payer.buyer_id")
 
 
 def check_refund(refund: RefundRequest, rule: RefundRule) -> None:

@@ -1,6 +1,6 @@
 """Meanings of channels' codes: shipped maps, versions in the database, unmapped codes, coverage."""
 
-from hutong.channels.codes.codes import CodeEntry, Meaning
+from hutong.channels.codes.codes import CodeEntry, Meaning, load_codes
 from hutong.channels.codes.coverage import coverage
 from hutong.channels.codes.store import (
     CHANGE,
@@ -23,6 +23,7 @@ __all__ = [
     "code_history",
     "coverage",
     "current_codes",
+    "load_codes",
     "load_shipped",
     "open_unmapped",
     "propose_code",

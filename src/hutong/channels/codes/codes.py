@@ -123,6 +123,9 @@ _NO_MEANING = Meaning(
 )
 
 
+_NOT_FAILED = frozenset({ChannelState.PENDING, ChannelState.AUTHORIZED, ChannelState.SUCCEEDED})
+
+
 class Codes:
     """One channel's code map.
 
@@ -143,14 +146,16 @@ class Codes:
         self._meanings = {key: replace(meaning, entry=_entry_name(key)) for key, meaning in meanings.items()}
         entries = (_NO_MEANING, *self._meanings.values())
         self._texts = {m.entry: (m.text_en, m.text_zh) for m in entries if m.text_en and m.text_zh}
+        self._undecided = {m.entry for m in entries if m.state in _NOT_FAILED or m.text_en == _NO_MEANING.text_en}
 
-    def text(self, entry: str) -> tuple[str, str] | None:
+    def text(self, entry: str, *, failed: bool = False) -> tuple[str, str] | None:
         """Return the text for payers of one entry, in English and in Chinese; None where it has none.
 
         Args:
             entry: As `Meaning.entry` of what `read` has returned.
+            failed: Whether it is for a payment that has failed, which no text may call open or paid.
         """
-        return self._texts.get(entry)
+        return None if failed and entry in self._undecided else self._texts.get(entry)
 
     def find(self, interface: str, code: str, sub_code: str = "") -> Meaning | None:
         """Return the most specific entry: exact, without the sub-code, for every interface; None if there is none."""

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from hutong.channels.capability import Capabilities, PaymentMethod
+from hutong.channels.device import Device
 from hutong.channels.model import ActionKind, OrderReference, PayRequest, RefundRequest
 from hutong.errors import InvalidParameter
 
@@ -21,15 +22,24 @@ ALIPAY = "stripe_alipay"
 WECHAT = "stripe_wechat"
 
 METHODS: Mapping[str, PaymentMethod] = {
-    CARD: PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"token"}), manual_capture=True),
-    PAGE: PaymentMethod(ActionKind.REDIRECT, manual_capture=True),
-    ELEMENT: PaymentMethod(ActionKind.SDK, manual_capture=True),
+    PAGE: PaymentMethod(ActionKind.REDIRECT, manual_capture=True, wallet="card"),
+    CARD: PaymentMethod(
+        ActionKind.REDIRECT,
+        requires=frozenset({"token"}),
+        manual_capture=True,
+        wallet="card",
+        devices=frozenset(),  # the merchant's page has the token
+    ),
+    ELEMENT: PaymentMethod(ActionKind.SDK, manual_capture=True, wallet="card"),
     ALIPAY: PaymentMethod(
         ActionKind.REDIRECT,
+        wallet="alipay",
+        devices=frozenset({Device.DESKTOP, Device.PHONE, Device.ALIPAY}),
         currencies=frozenset({"AUD", "CAD", "CNY", "EUR", "GBP", "HKD", "JPY", "MYR", "NZD", "SGD", "USD"}),
     ),
     WECHAT: PaymentMethod(
         ActionKind.QR_CODE,
+        wallet="wechat",
         currencies=frozenset(
             {"AUD", "CAD", "CHF", "CNY", "DKK", "EUR", "GBP", "HKD", "JPY", "NOK", "SEK", "SGD", "USD"}
         ),
@@ -122,7 +132,7 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
     check_step(request.amount_minor, request.currency)
     check_number(request.attempt_no, "attempt_no")
     if request.method == CARD and not _TOKEN.fullmatch(request.payer.get("token", "")):
-        raise InvalidParameter("this method needs one of Stripe's payment methods (pm_…)", param="token")
+        raise InvalidParameter("`token` must be one of Stripe's payment methods (pm_…)", param="token")
     if request.method in (PAGE, ALIPAY) and not request.return_url:
         raise InvalidParameter("this method's page needs an address to return to", param="return_url")
 

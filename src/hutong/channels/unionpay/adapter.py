@@ -25,9 +25,11 @@ from pydantic import BaseModel
 from hutong.channels.bill import Bill, BillRow
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
+from hutong.channels.device import Device
 from hutong.channels.errors import NoAnswer
 from hutong.channels.http import Http
 from hutong.channels.model import (
+    FINAL_STATES,
     ActionKind,
     ChannelAnswer,
     ChannelState,
@@ -50,14 +52,15 @@ from hutong.channels.unionpay.refunds import UnionPayRefunds
 from hutong.channels.unionpay.requests import (
     AMOUNT_MINOR_MAX,
     APP,
+    CODE,
     COLLECTION,
     FRONT,
     PRODUCTS,
     QR,
     REFUND_WINDOW,
-    WALLET,
     order_fields,
     order_reference,
+    reversal_fields,
 )
 from hutong.channels.unionpay.responses import UnionPayResponses, is_duplicate
 from hutong.errors import InvalidParameter
@@ -78,10 +81,10 @@ class UnionPay(Channel):
     capabilities = Capabilities(
         channel="unionpay",
         methods={
+            QR: PaymentMethod(ActionKind.QR_CODE, closable=False, devices=frozenset({Device.DESKTOP})),
             FRONT: PaymentMethod(ActionKind.FORM, closable=False, manual_capture=True),
             APP: PaymentMethod(ActionKind.SDK, closable=False, manual_capture=True),
-            QR: PaymentMethod(ActionKind.QR_CODE, closable=False),
-            WALLET: PaymentMethod(None, requires=frozenset({"auth_code"}), closable=False),
+            CODE: PaymentMethod(None, requires=frozenset({"auth_code"}), decided_within=timedelta(seconds=45)),
             COLLECTION: PaymentMethod(None, requires=frozenset({"agreement"}), closable=False),
         },
         currencies=frozenset({"CNY"}),
@@ -169,11 +172,27 @@ class UnionPay(Channel):
         return answer
 
     async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
-        """Release reserved money; query any other order instead: UnionPay cannot close it before it expires."""
+        """Release reserved money, or reverse a payment by code that has not ended.
+
+        Any other order is queried instead: UnionPay cannot close it before it expires.
+        """
         answer = await self.query(order, now=now)
+        if order.method == CODE and answer.state not in FINAL_STATES:
+            return await self._reverse(order, now)
         if answer.state is not ChannelState.AUTHORIZED:
             return answer
         return await self._authorizations.release(order, answer, now=now)
+
+    async def _reverse(self, order: OrderReference, now: datetime) -> ChannelAnswer:
+        """Reverse a payment by code: an unpaid one ends, the money of a paid one goes back."""
+        try:
+            response = await self._client.call("backTransReq", reversal_fields(order, self._credentials), now)
+        except NoAnswer as error:
+            return error.answer
+        if response.get("respCode") == "00":
+            return ChannelAnswer(ChannelState.CLOSED, channel_code="00", channel_message="reversed")
+        # A refusal says nothing about the payment itself.
+        return await self.query(order, now=now)
 
     async def capture(self, order: OrderReference, amount_minor: int, *, now: datetime) -> ChannelAnswer:
         """Take reserved money, once; the rest is released."""

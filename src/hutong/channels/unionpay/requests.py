@@ -50,9 +50,10 @@ class UnionPayProduct:
     reserves: bool = False
 
 
-FRONT, QR, WALLET, COLLECTION = "unionpay_front", "unionpay_qr", "unionpay_wallet", "unionpay_collection"
+FRONT, QR, CODE, COLLECTION = "unionpay_front", "unionpay_qr", "unionpay_code", "unionpay_collection"
 APP = "unionpay_app"
 RESERVE_TYPE, COMPLETION_TYPE, RELEASE_TYPE = "02", "03", "32"
+REVERSAL_TYPE, REVERSAL_SUB_TYPE = "99", "01"
 REFUND_TYPE, VOID_TYPE, COMPLETION_VOID_TYPE = "04", "31", "33"
 COMPLETION, RELEASE = "cap", "rel"
 """The prefixes, in place of the attempt's, of the numbers of a completion and of a release."""
@@ -60,7 +61,7 @@ PRODUCTS = {
     FRONT: UnionPayProduct("01", "01", "000201", "07", REFUND_WINDOW, True, "frontTransReq", reserves=True),
     APP: UnionPayProduct("01", "01", "000201", "08", REFUND_WINDOW, True, "appTransReq", reserves=True),
     QR: UnionPayProduct("01", "07", "000000", "08", timedelta(days=30), payer_may_retry=True),
-    WALLET: UnionPayProduct("01", "06", "000000", "08", timedelta(days=30), payer_may_retry=False),
+    CODE: UnionPayProduct("01", "06", "000000", "08", timedelta(days=30), payer_may_retry=False),
     COLLECTION: UnionPayProduct("11", "00", "000501", "07", REFUND_WINDOW, payer_may_retry=False),
 }
 RETRIED = frozenset(
@@ -104,10 +105,10 @@ def order_fields(request: PayRequest, credentials: UnionPayCredentials) -> dict[
     if request.method == FRONT:
         # UnionPay requires a page to return to; without one the payer comes to the platform's root page.
         fields["frontUrl"] = _address(request.return_url or urljoin(request.notify_url, "/"), "return_url")
-    if request.method == WALLET:
+    if request.method == CODE:
         if credentials.term_id is None:
             raise InvalidParameter("the account has no terminal number for this method", param="method")
-        fields |= {"qrNo": _payer(request, "auth_code", "[0-9]{16,24}"), "termId": credentials.term_id}
+        fields |= {"qrNo": _payer(request, "auth_code", "62[0-9]{14,22}"), "termId": credentials.term_id}
     if request.method == COLLECTION:
         fields["bindId"] = _payer(request, "agreement", "[0-9A-Za-z]{1,128}")
     return fields
@@ -179,6 +180,20 @@ def completion_fields(
         "txnAmt": str(amount_minor),
         "currencyCode": "156",
         "backUrl": order.notify_url,
+    }
+
+
+def reversal_fields(order: OrderReference, credentials: UnionPayCredentials) -> dict[str, str]:
+    """Return the fields that reverse a payment by code: they name it by its own number and time.
+
+    Source:
+        UnionPay's sample for codes that payers show, whose answer 00 is the success:
+        https://github.com/yanlun0323/customized-libs (src/main/java/…/union/pay/demo/ConsumeReversal.java).
+    """
+    product = PRODUCTS[CODE]
+    return _transaction(product, REVERSAL_TYPE, REVERSAL_SUB_TYPE, credentials) | {
+        "orderId": _number(order.attempt_no, "attempt_no"),
+        "txnTime": to_time(order.placed_at),
     }
 
 

@@ -42,11 +42,12 @@ from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
 from hutong.channels.wechat.diagnostics import diagnose, register_address
 from hutong.channels.wechat.disputes import RULE, WeChatDisputes
+from hutong.channels.wechat.identity import METHOD, WeChatIdentity
 from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.notifications import parse_notification
 from hutong.channels.wechat.payouts import WeChatPayouts
 from hutong.channels.wechat.refunds import WeChatRefunds
-from hutong.channels.wechat.requests import METHODS, PRODUCTS, check_number, check_order, order_content
+from hutong.channels.wechat.requests import METHODS, PRODUCTS, REVERSED_AFTER, check_number, check_order, order_content
 from hutong.channels.wechat.responses import WeChatResponses, is_paid, payer_action
 
 _BILL = BillRule(
@@ -97,6 +98,11 @@ class WeChatPay(Channel):
         self._merchant = merchant = WeChatMerchant.of(credentials)
         if merchant.sub_mchid is not None:
             self.capabilities = _UNDER_A_PROVIDER
+        self._identity = WeChatIdentity(credentials, merchant, http)
+        if self._identity.is_offered:
+            methods = dict(self.capabilities.methods)
+            methods[METHOD] = replace(methods[METHOD], identifies=methods[METHOD].requires)
+            self.capabilities = replace(self.capabilities, methods=methods)
         self._keys = WeChatKeys(credentials)
         self._client = WeChatClient(credentials, self._keys, http, nonce)
         self._responses = WeChatResponses(merchant, codes)
@@ -129,6 +135,20 @@ class WeChatPay(Channel):
         refusal = self._responses.refusal("pay", status, answer)
         return await self._confirm(refusal, request.attempt_no, now)
 
+    def identify_url(self, method: str, return_url: str, state: str) -> str:
+        """Return the address by which WeChat's browser tells us the payer's openid."""
+        self._check_identified(method)
+        return self._identity.url(return_url, state)
+
+    async def identify(self, method: str, code: str) -> Mapping[str, str] | None:
+        """Return the openid behind a code of WeChat's browser."""
+        self._check_identified(method)
+        return await self._identity.ask(code)
+
+    def _check_identified(self, method: str) -> None:
+        if method != METHOD or not self._identity.is_offered:
+            raise NotOffered("the app's secret is not in app_secrets")
+
     async def query(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
         """Query the order by our number."""
         check_number(order.attempt_no)
@@ -144,15 +164,17 @@ class WeChatPay(Channel):
         return self._responses.refusal("query", status, answer)
 
     async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
-        """Close the order, or reverse a code payment that is not paid.
+        """Close the order, or reverse a code payment unless a query proves how it has ended.
 
-        Where WeChat refuses because the order is paid, the answer is that of a query.
+        Where WeChat refuses because the order is paid, the answer is that of a query. WeChat asks to reverse no sooner
+        than 15 seconds after the payment; until then the answer is that of a query, too.
         """
         check_number(order.attempt_no)
         if order.method == "wechat_code":
-            # A reversal gives back money that was taken: only an order that a query shows unpaid may be reversed.
+            # A reversal gives back money that was taken: an order that a query shows paid is not reversed.
             current = await self._query(order.attempt_no, now)
-            if current.state is not ChannelState.PENDING:
+            is_known = current.state not in (ChannelState.PENDING, ChannelState.UNKNOWN)
+            if is_known or now - order.placed_at < REVERSED_AFTER:
                 return current
         verb = "reverse" if order.method == "wechat_code" else "close"
         merchant, target = self._merchant, f"{self._merchant.orders_path}/out-trade-no/{order.attempt_no}/{verb}"

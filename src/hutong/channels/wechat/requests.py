@@ -10,9 +10,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from hutong.channels.capability import Capabilities, PaymentMethod
+from hutong.channels.device import Device
 from hutong.channels.free_text import FreeText
 from hutong.channels.model import ActionKind, PayoutRequest, PayRequest, RefundRequest
 from hutong.channels.wechat.credentials import TransferScene
@@ -27,12 +29,27 @@ _REASON = FreeText(80, _BILL, basic_only=True, unit="bytes")
 _REMARK = FreeText(32, _BILL, basic_only=True)
 
 METHODS: Mapping[str, PaymentMethod] = {
-    "wechat_native": PaymentMethod(ActionKind.QR_CODE),
-    "wechat_jsapi": PaymentMethod(ActionKind.SDK, requires=frozenset({"openid"})),
-    "wechat_h5": PaymentMethod(ActionKind.REDIRECT, requires=frozenset({"client_ip"})),
+    "wechat_native": PaymentMethod(ActionKind.QR_CODE, devices=frozenset({Device.DESKTOP})),
+    "wechat_jsapi": PaymentMethod(ActionKind.SDK, requires=frozenset({"openid"}), devices=frozenset({Device.WECHAT})),
+    "wechat_h5": PaymentMethod(
+        ActionKind.REDIRECT,
+        requires=frozenset({"client_ip"}),
+        devices=frozenset({Device.PHONE}),
+        action_life=timedelta(minutes=5),
+    ),
     "wechat_app": PaymentMethod(ActionKind.SDK),
-    "wechat_code": PaymentMethod(None, requires=frozenset({"auth_code"})),
+    "wechat_code": PaymentMethod(None, requires=frozenset({"auth_code"}), decided_within=timedelta(seconds=30)),
 }
+
+"""WeChat's own browser opens no H5 link, a code is not recognized in a picture or on the same screen, and JSAPI needs
+the payer's openid. An H5 link works for five minutes, from a page that states where it is (`Referer`). A payment by
+code is to be queried every five seconds and reversed after 30; WeChat itself revokes it after 45.
+
+Source:
+    https://pay.weixin.qq.com/doc/v3/merchant/4012791845 (H5), 4012791890 (Native);
+    https://developers.weixin.qq.com/community/pay/doc/000600727847f06be4ce9c58851c00 and
+    https://pay.weixin.qq.com/wiki/doc/api/wxpay/en/guide/pos/Closed-loop_Transactions.shtml (payments by code).
+"""
 
 PRODUCTS: Mapping[str, str] = {
     "wechat_native": "native",
@@ -43,6 +60,12 @@ PRODUCTS: Mapping[str, str] = {
 }
 """The last part of each product's address."""
 
+REVERSED_AFTER = timedelta(seconds=15)
+"""How soon after a payment by code WeChat takes its reversal.
+
+Source:
+    https://pay.weixin.qq.com/wiki/doc/api/wxpay/ch/pay/QuickPay/chapter3_4.shtml.
+"""
 _NUMBER = re.compile(r"[0-9A-Za-z_-]{6,32}")
 _PAYOUT_NO = re.compile(r"([a-z]{3})_([0-9a-z]{1,29})")
 _NOTIFY_URL = re.compile(r"https?://[^\s?#\[\]@]+")

@@ -20,6 +20,12 @@ SELECT c.merchant_id, c.customer_id, c.name, c.avatar, c.updated_at
 FROM customers.customer AS c
 JOIN unnest($1::uuid [], $2::text []) AS w (merchant_id, customer_id) USING (merchant_id, customer_id);
 
+-- name: find_customer
+-- The profile that one customer was given outside of orders.
+SELECT c.customer_id, c.name, c.avatar, c.updated_at
+FROM customers.customer AS c
+WHERE c.merchant_id = $1 AND c.customer_id = $2;
+
 -- name: stream_customers
 -- Every customer with a profile that was set outside of orders.
 SELECT c.merchant_id, c.customer_id, c.name, c.avatar, c.updated_at, c.event_id

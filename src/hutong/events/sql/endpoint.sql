@@ -1,11 +1,12 @@
 -- columns: endpoint
 endpoint_id, merchant_id, url, types, scheme, public_key, previous_until, failing_since, created_at, disabled_at,
-disabled_reason
+disabled_reason, description
 
 -- name: insert_endpoint
 -- Add an endpoint, unless the merchant has as many as the hot path can bear.
-INSERT INTO events.endpoint (endpoint_id, merchant_id, url, types, scheme, sealed_secret, public_key, created_at)
-SELECT :endpoint_id, :merchant_id, :url, :types, :scheme, :sealed_secret, :public_key, :now
+INSERT INTO events.endpoint (endpoint_id, merchant_id, url, types, scheme, sealed_secret, public_key, description,
+    created_at)
+SELECT :endpoint_id, :merchant_id, :url, :types, :scheme, :sealed_secret, :public_key, :description, :now
 WHERE (SELECT count(*) FROM events.endpoint WHERE merchant_id = :merchant_id AND disabled_at IS NULL) < :most
 RETURNING {endpoint};
 
@@ -21,6 +22,15 @@ ORDER BY endpoint_id;
 SELECT {endpoint}
 FROM events.endpoint
 WHERE ($1::uuid IS NULL OR merchant_id = $1) AND endpoint_id = $2;
+
+-- name: change_endpoint
+-- What is null stays. Another address has not failed yet.
+UPDATE events.endpoint
+SET url = coalesce(:url, url), types = coalesce(:types::text [], types),
+    description = CASE WHEN :describes THEN :description::text ELSE description END,
+    failing_since = CASE WHEN :url <> url THEN NULL ELSE failing_since END
+WHERE merchant_id = :merchant_id AND endpoint_id = :endpoint_id
+RETURNING {endpoint};
 
 -- name: disable_endpoint
 -- Disable an endpoint once; the first instant stays. The merchant is part of the key, so that a foreign endpoint is absent.

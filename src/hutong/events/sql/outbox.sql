@@ -47,6 +47,35 @@ FROM events.outbox WHERE event_id = $1;
 -- The key of an event that is known by this id.
 SELECT event_id FROM events.outbox WHERE public_id = $1;
 
+-- name: find_own_event
+-- The event that a merchant knows by this id.
+SELECT {event}
+FROM events.outbox
+WHERE merchant_id = $2 AND (public_id = $1 OR (event_id = $1 AND public_id IS NULL));
+
+-- name: list_events
+-- A merchant's events, newest first, from before a key. The range of pairs is that of the merchant's index, and the range of
+-- keys leaves out partitions.
+SELECT {event}
+FROM events.outbox
+WHERE (merchant_id, event_id) >= (:merchant_id, :least::uuid) AND (merchant_id, event_id) < (:merchant_id, :before::uuid)
+    AND event_id >= :least AND event_id < :before
+    AND (:type::text IS NULL OR type = :type)
+    AND (:begin::timestamptz IS NULL OR created_at >= :begin) AND (:end::timestamptz IS NULL OR created_at < :end)
+ORDER BY merchant_id DESC, event_id DESC
+LIMIT :limit;
+
+-- name: list_events_of_object
+-- The events of one object of a merchant, newest first, from before a number.
+SELECT {event}
+FROM events.outbox
+WHERE object_id = :object_id AND merchant_id = :merchant_id
+    AND (:before::bigint IS NULL OR object_seq < :before)
+    AND (:type::text IS NULL OR type = :type)
+    AND (:begin::timestamptz IS NULL OR created_at >= :begin) AND (:end::timestamptz IS NULL OR created_at < :end)
+ORDER BY object_seq DESC
+LIMIT :limit;
+
 -- name: object_versions
 -- The number of each object's last event.
 SELECT object_id, last_seq FROM events.object WHERE object_id = ANY ($1::uuid []);

@@ -6,6 +6,7 @@ import asyncio
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -37,6 +38,7 @@ async def create_endpoint(
     url: str,
     types: Sequence[str] = (),
     scheme: Scheme = Scheme.HMAC,
+    description: str | None = None,
     now: datetime,
     vault: Vault,
     allow_private: bool = False,
@@ -57,8 +59,7 @@ async def create_endpoint(
         Conflict: the merchant has ENDPOINTS_MAX enabled ones.
     """
     check_url(url, allow_private=allow_private)
-    if len(types) > TYPES_MAX or not all(len(name) <= 100 and _TYPE.fullmatch(name) for name in types):
-        raise InvalidParameter(f"types must be at most {TYPES_MAX} names such as payment.succeeded", param="types")
+    _check_types(types)
     key, sealed = await _make_key(scheme, endpoint_id, vault, random_bytes)
     row = await sql.insert_endpoint.fetchrow(
         tx,
@@ -69,12 +70,69 @@ async def create_endpoint(
         scheme=scheme,
         sealed_secret=sealed,
         public_key=key.public,
+        description=description,
         now=now,
         most=ENDPOINTS_MAX,
     )
     if row is None:
         raise Conflict(f"a merchant has at most {ENDPOINTS_MAX} enabled webhook endpoints")
     return NewEndpoint(_read_endpoint(row), key.secret if scheme is Scheme.HMAC else None)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointChange:
+    """What changes of an endpoint; None leaves a field as it is.
+
+    Attributes:
+        description: The new text; an empty one removes it.
+    """
+
+    url: str | None = None
+    types: Sequence[str] | None = None
+    description: str | None = None
+    enabled: bool | None = None
+
+
+async def change_endpoint(
+    tx: db.Tx,
+    merchant_id: UUID,
+    endpoint_id: UUID,
+    change: EndpointChange,
+    *,
+    now: datetime,
+    allow_private: bool = False,
+) -> Endpoint:
+    """Change an endpoint, which keeps its secret. Deliveries that wait go to the new address.
+
+    Args:
+        allow_private: As for `create_endpoint`.
+
+    Repeat:
+        Changes nothing.
+
+    Errors:
+        NotFound: the merchant has no such endpoint.
+        InvalidParameter, Conflict: as for `create_endpoint`.
+    """
+    if change.url is not None:
+        check_url(change.url, allow_private=allow_private)
+    _check_types(change.types or ())
+    row = await sql.change_endpoint.fetchrow(
+        tx,
+        merchant_id=merchant_id,
+        endpoint_id=endpoint_id,
+        url=change.url,
+        types=None if change.types is None else sorted(set(change.types)),
+        describes=change.description is not None,
+        description=change.description or None,
+    )
+    if row is None:
+        raise NotFound("no webhook endpoint has this id")
+    if change.enabled is None:
+        return _read_endpoint(row)
+    if change.enabled:
+        return await enable_endpoint(tx, merchant_id, endpoint_id)
+    return await disable_endpoint(tx, merchant_id, endpoint_id, now=now)
 
 
 async def rotate_endpoint(
@@ -177,6 +235,7 @@ def endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
         "id": ids.encode("whe", endpoint.endpoint_id),
         "object": "webhook_endpoint",
         "url": endpoint.url,
+        "description": endpoint.description,
         "types": list(endpoint.types),
         "scheme": endpoint.scheme.value,
         "public_key": endpoint.public_key,
@@ -187,6 +246,11 @@ def endpoint_document(endpoint: Endpoint) -> dict[str, Any]:
         "disabled_reason": endpoint.disabled_reason,
         "created_at": instant(endpoint.created_at),
     }
+
+
+def _check_types(types: Sequence[str]) -> None:
+    if len(types) > TYPES_MAX or not all(len(name) <= 100 and _TYPE.fullmatch(name) for name in types):
+        raise InvalidParameter(f"`types` must be at most {TYPES_MAX} names such as payment.succeeded", param="types")
 
 
 async def _make_key(

@@ -13,7 +13,7 @@ import asyncpg
 from prometheus_client import Counter, Gauge, Histogram
 
 from hutong import db, ids
-from hutong.clock import Clock
+from hutong.clock import Clock, machine_time
 from hutong.errors import CredentialsUnreadable, HutongError
 from hutong.events.model import DeliveryState, Endpoint
 from hutong.events.webhooks.attempts import log_attempts
@@ -250,7 +250,7 @@ class WebhookWorker:
             response = WebhookResponse(None, "endpoint_disabled", 0)
             return DeliveryResult(attempt_id, claim, DeliveryState.DEAD, None, None, response)
         try:
-            response = await client.send(claim.webhook, now=now)
+            response = await client.send(claim.webhook, now=machine_time(now))
         except CredentialsUnreadable as error:
             # No attempt: nothing was sent, and the merchant's server is not to blame. The claim ends by itself.
             self._unreadable.write(endpoint=ids.encode("whe", claim.webhook.endpoint_id), reason=error.detail)

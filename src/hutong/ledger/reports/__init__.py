@@ -11,6 +11,7 @@ from hutong.ledger.reports.balances import (
     list_subjects_between,
 )
 from hutong.ledger.reports.day_statements import list_day_statements, write_day_statements
+from hutong.ledger.reports.merchant_balances import AccountBalance, MerchantBalance, merchant_balances
 from hutong.ledger.reports.transfers import (
     ListedReversal,
     ListedTransfer,
@@ -24,10 +25,12 @@ from hutong.ledger.reports.transfers import (
 )
 
 __all__ = [
+    "AccountBalance",
     "DayEndBalance",
     "LedgerLine",
     "ListedReversal",
     "ListedTransfer",
+    "MerchantBalance",
     "OpenHold",
     "TransferQuery",
     "find_transfer",
@@ -39,5 +42,6 @@ __all__ = [
     "list_reversals",
     "list_subjects_between",
     "list_transfers",
+    "merchant_balances",
     "write_day_statements",
 ]

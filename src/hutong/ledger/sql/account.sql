@@ -48,6 +48,12 @@ ON CONFLICT (id) DO NOTHING;
 -- Accounts by id.
 SELECT {account} FROM ledger.account WHERE id = ANY ($1::uuid[]);
 
+-- name: balances_of_owner
+-- The balances of an owner's accounts of some subjects.
+SELECT ledger, code, debits_pending, debits_posted, credits_pending, credits_posted, overdraft_limit
+FROM ledger.account
+WHERE user_data_128 = $1 AND code = ANY ($2::integer[]);
+
 -- name: trial_balance
 -- The four sums of each ledger: debits equal credits, posted and pending.
 SELECT ledger, sum(debits_posted)::numeric AS debits_posted, sum(credits_posted)::numeric AS credits_posted,

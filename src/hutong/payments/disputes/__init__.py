@@ -12,6 +12,7 @@ from hutong.payments.disputes.model import (
     Dispute,
     DisputeEventType,
     DisputeState,
+    ResponseState,
 )
 from hutong.payments.disputes.operator_actions import EnterDispute, MoveDispute
 from hutong.payments.disputes.responses import Respond
@@ -28,6 +29,7 @@ __all__ = [
     "EnterDispute",
     "MoveDispute",
     "Respond",
+    "ResponseState",
     "find_disputes",
     "list_disputes",
     "take_billed_disputes",

@@ -60,6 +60,20 @@ WHERE payment_id = $1
 ORDER BY created_at, id
 LIMIT $3;
 
+-- name: list_refunds
+-- A merchant's refunds, newest first, from after a place in that order.
+SELECT {r.refund},
+    (SELECT p.merchant_order_no FROM payments.payment AS p WHERE p.id = r.payment_id) AS merchant_order_no
+FROM payments.refund AS r
+WHERE (r.merchant_id, r.created_at, r.id) < (
+        :merchant_id, coalesce(:after_at::timestamptz, 'infinity'),
+        coalesce(:after_id::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    AND (r.merchant_id, r.created_at) >= (:merchant_id, coalesce(:begin::timestamptz, '-infinity'))
+    AND (:state::text IS NULL OR r.state = :state)
+ORDER BY r.merchant_id DESC, r.created_at DESC, r.id DESC
+LIMIT :limit;
+
 -- name: find_portal_refund
 -- The refund that was made in the portal under this number of the channel's.
 SELECT id FROM payments.refund WHERE account_id = $1 AND portal_no = $2;

@@ -17,6 +17,26 @@ from hutong.sandbox.records import SandboxOrder, SandboxRefund
 from hutong.sandbox.store import Store
 
 
+def return_fields(store: Store, order: SandboxOrder) -> dict[str, str]:
+    """Return the parameters with which the payer of a page comes back, unsigned; they state no status.
+
+    Source:
+        https://opendocs.alipay.com/support/01raw3.
+    """
+    return {
+        "charset": "utf-8",
+        "out_trade_no": order.order_no,
+        "method": f"{order.method}.return",
+        "total_amount": to_major(order.amount_minor, order.currency),
+        "trade_no": order.channel_order_no,
+        "auth_app_id": APP_ID,
+        "version": "1.0",
+        "app_id": order.data["app_id"],
+        "seller_id": SELLER_ID,
+        "timestamp": beijing(store.clock.now()),
+    }
+
+
 def trade_fields(
     store: Store,
     order: SandboxOrder,

@@ -84,6 +84,7 @@ class AlipayOrders:
     def open_page(self, content: dict[str, Any], parameters: dict[str, str]) -> SandboxOrder:
         """Place the order that the payer's browser or application brings; it exists from then on."""
         order = self._place(content, parameters, parameters["method"])
+        order.data |= {"return_url": parameters.get("return_url"), "quit_url": content.get("quit_url")}
         self._simulator.opened(order)
         return order
 

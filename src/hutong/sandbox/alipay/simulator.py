@@ -4,7 +4,8 @@ The gateway authenticates a request; `AlipayOrders` and `AlipayRefundsAndPayouts
 
 Source:
     https://opendocs.alipay.com/common/02kf5p (parameters), https://opendocs.alipay.com/common/02km9f (common codes),
-    https://opendocs.alipay.com/open/05osv8 (notification); notifications repeat over 24 h 22 min.
+    https://opendocs.alipay.com/open/05osv8 (notification), https://opendocs.alipay.com/support/01raw3 (the payer's
+    return); notifications repeat over 24 h 22 min.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, urlsplit
 
 import orjson
 from aiohttp import web
@@ -29,15 +30,16 @@ from hutong.sandbox.alipay.authorization import AlipayAuthorization
 from hutong.sandbox.alipay.bill import bill_rows, pack_bill
 from hutong.sandbox.alipay.complaints import AlipayComplaints
 from hutong.sandbox.alipay.keys import APP_ID, ISV_APP_ID, SELLER_ID, AlipaySandboxKeys, certificate_of, sn
-from hutong.sandbox.alipay.notifications import trade_fields
+from hutong.sandbox.alipay.notifications import return_fields, trade_fields
 from hutong.sandbox.alipay.orders import JSAPI, PAGES, AlipayOrders, AnswerNode
 from hutong.sandbox.alipay.refunds_and_payouts import AlipayRefundsAndPayouts
 from hutong.sandbox.alipay.validation import AlipayRefusal, check
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Message, Notifier
+from hutong.sandbox.pages import web_address
 from hutong.sandbox.records import SandboxDispute, SandboxOrder, SandboxPayout, SandboxRefund
-from hutong.sandbox.simulator import Simulator, answer_call
+from hutong.sandbox.simulator import Simulator, WayBack, answer_call
 from hutong.sandbox.store import Store
 
 SCHEDULE_S = (240, 600, 600, 3600, 7200, 21600, 54000)
@@ -115,6 +117,15 @@ class AlipaySimulator(Simulator):
 
     def opened(self, order: SandboxOrder) -> None:
         order.data["opened"] = True
+
+    def way_back(self, order: SandboxOrder) -> WayBack | None:
+        """Return `return_url` with signed parameters once the order is paid, otherwise `quit_url` where it has one."""
+        address, quit_url = (web_address(order.data.get(name)) for name in ("return_url", "quit_url"))
+        back = quit_url or address
+        if order.paid_at is None or address is None:
+            return None if back is None else WayBack(back)
+        (_, form) = self._message(return_fields(self.store, order), certified=bool(order.data.get("certified")))
+        return WayBack(f"{address}{'&' if urlsplit(address).query else '?'}{form.decode()}")
 
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         self.opened(order)

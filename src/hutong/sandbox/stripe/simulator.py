@@ -126,7 +126,7 @@ class StripeSimulator(Simulator):
             self._route("GET", "/v1/balance", "account", lambda *_: _BALANCE),
             self._route("GET", "/v1/webhook_endpoints", "account", lambda *_: _ENDPOINTS),
             *self._dispute_routes(),
-            *pages.routes(orders),
+            *pages.routes(orders, store),
         ]
 
     def _dispute_routes(self) -> list[web.RouteDef]:
@@ -149,6 +149,9 @@ class StripeSimulator(Simulator):
 
     def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:  # noqa: ARG002
         return "Stripe takes no coupons for an amount that is fixed" if coupons else None
+
+    def awaits_payer(self, order: SandboxOrder) -> bool:
+        return pages.awaits_payer(order)
 
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         return self._with_faults(faults, lambda: self._orders.pay(order, force=force))

@@ -18,6 +18,10 @@ from hutong.sandbox.unionpay.fields import (
 from hutong.sandbox.unionpay.keys import MER_ID
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, read_time
 
+ASKING_CODE, POOR_CODE = "0000", "0002"
+"""The ends of payment codes: whose payer is asked for their password, and whose payer has too little money."""
+CODE = "06"
+"""The `txnSubType` of a payment by a code that the payer shows."""
 APP_CHANNEL = "08"
 """The `channelType` of an order for a payer's application."""
 
@@ -56,10 +60,23 @@ class UnionPayOrders:
             answer["tn"] = order.code_url
         return answer
 
+    def reverse(self, fields: Fields) -> Fields:
+        """End a payment by a payer's code: an unpaid one is closed, the money of a paid one goes back."""
+        order = self._store.orders.get(fields["orderId"])
+        if order is None or order.method != CODE or order.content["txnTime"] != fields["txnTime"]:
+            raise UnionPayRefusal("34", "查无此交易[2600000]")
+        if order.state is OrderState.PAID:
+            order.captured_minor, order.paid_at = 0, None
+        if order.state is not OrderState.CLOSED:
+            self._store.change(order, OrderState.CLOSED, "reversed")
+        return response("00")
+
     def code(self, order: SandboxOrder) -> str:
         """Return the response code of an order's current state."""
         if order.state is OrderState.OPEN:
             return "05" if self._store.payable(order) else "69"
+        if order.method == CODE and order.state is OrderState.CLOSED:
+            return "60"
         # An authorization has succeeded, whatever becomes of the money.
         return "64" if order.state is OrderState.DECLINED else "00"
 

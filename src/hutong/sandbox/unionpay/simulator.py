@@ -2,8 +2,9 @@
 
 Source:
     https://open.unionpay.com/tjweb/acproduct/APIList?apiservId=448 (fields), and UnionPay's public clients (signature,
-    notification and its schedule, clearing day, refunds, files). Assumed and not documented: a repeated request for a
-    QR order gets the same code, and an order that expired unpaid has the response code 69.
+    notification and its schedule, clearing day, refunds, files, the reversal of a payment by code). Assumed and not
+    documented: a repeated request for a QR order gets the same code, an order that expired unpaid has the response
+    code 69, and one that was reversed 60.
 """
 
 from __future__ import annotations
@@ -26,14 +27,15 @@ from hutong.clock import BEIJING
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
-from hutong.sandbox.records import Coupon, SandboxOrder, SandboxPayout, SandboxRefund
-from hutong.sandbox.simulator import Simulator, answer_call
+from hutong.sandbox.pages import web_address
+from hutong.sandbox.records import Coupon, OrderState, SandboxOrder, SandboxPayout, SandboxRefund
+from hutong.sandbox.simulator import Simulator, WayBack, answer_call
 from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.authorizations import FollowUp, UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
 from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
-from hutong.sandbox.unionpay.orders import APP_CHANNEL, UnionPayOrders
+from hutong.sandbox.unionpay.orders import APP_CHANNEL, ASKING_CODE, POOR_CODE, UnionPayOrders
 from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefundSimulator
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, check
 
@@ -61,7 +63,8 @@ class UnionPaySimulator(Simulator):
         self._authorizations = UnionPayAuthorizationSimulator(store, self._notify_of)
         place, refund = self._orders.place, self._refunds.refund
         self._back: _Works = {
-            ("01", "06"): ("place", place),
+            ("01", "06"): ("place", self._place_code),
+            ("99", "01"): ("close", self._orders.reverse),
             ("01", "07"): ("place", place),
             ("11", "00"): ("place", place),
             ("03", "00"): ("capture", self._authorizations.complete),
@@ -90,6 +93,15 @@ class UnionPaySimulator(Simulator):
         ]
 
     # Actions of payers and banks, requested by the control API or the payer's page.
+
+    def way_back(self, order: SandboxOrder) -> WayBack | None:
+        """Return `frontUrl`: what was paid is posted there, signed; what was not is only a way back."""
+        address = web_address(order.content.get("frontUrl"))
+        if address is None:
+            return None
+        if order.state not in (OrderState.PAID, OrderState.AUTHORIZED):
+            return WayBack(address)
+        return WayBack(address, self._sign(self._orders.document(order) | response("00"), self._keys.signer))
 
     def unusable(self, order: SandboxOrder, coupons: Sequence[Coupon]) -> str | None:
         if any(coupon.prepaid for coupon in coupons):
@@ -240,6 +252,16 @@ class UnionPaySimulator(Simulator):
         if fields["channelType"] != APP_CHANNEL:
             raise UnionPayRefusal("10", "报文格式错误，channelType格式不正确")
         return self._orders.place(fields)
+
+    def _place_code(self, fields: Fields) -> Fields:
+        """Take the payer's code; its end tells whether the payer pays at once, too."""
+        is_new = fields["orderId"] not in self.store.orders
+        answer, faults = self._orders.place(fields), self.store.faults.notify
+        if is_new and fields["qrNo"].endswith(POOR_CODE):
+            self.decline(self.store.orders[fields["orderId"]], faults)
+        elif is_new and not fields["qrNo"].endswith(ASKING_CODE):
+            self.pay(self.store.orders[fields["orderId"]], faults)
+        return answer
 
     def _query(self, fields: Fields) -> Fields:
         number = fields["orderId"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -14,8 +15,14 @@ from hutong.sandbox.wechat.parties import PARTY, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatRefusal, format_time, read_json
 from hutong.sandbox.wechat.validation import check_order
 
-ASKING_CODE = "0000"
-"""The end of a payment code whose payer is asked for their password."""
+ASKING_CODE, POOR_CODE = "0000", "0002"
+"""The ends of payment codes: whose payer is asked for their password, and whose payer has too little money."""
+_REVOKED_AFTER = timedelta(seconds=45)
+"""When WeChat itself revokes a payment by code that nobody has paid.
+
+Source:
+    https://pay.weixin.qq.com/wiki/doc/api/wxpay/en/guide/pos/Closed-loop_Transactions.shtml.
+"""
 
 PRODUCTS = {"native": "NATIVE", "jsapi": "JSAPI", "h5": "MWEB", "app": "APP", "codepay": "MICROPAY"}
 """The trade type of each product."""
@@ -41,6 +48,10 @@ class WeChatOrders:
         party = request[PARTY]
         expires_at = check_order(content, product, self._store.clock.now(), party)
         order = self._store.orders.get(content["out_trade_no"])
+        if product == "codepay":
+            expires_at = self._store.clock.now() + _REVOKED_AFTER
+            if order is None and content["payer"]["auth_code"].endswith(POOR_CODE):
+                raise WeChatRefusal(403, "NOT_ENOUGH", "用户账户余额不足")
         if order is None:
             order = SandboxOrder(
                 order_no=content["out_trade_no"],
@@ -114,6 +125,9 @@ class WeChatOrders:
             )
         if order is None or order.data["party"] is not request[PARTY]:
             raise WeChatRefusal(404, "ORDER_NOT_EXIST", "订单不存在")
+        is_by_code = order.method == PRODUCTS["codepay"]
+        if is_by_code and order.state is OrderState.OPEN and not self._store.payable(order):
+            self._store.change(order, OrderState.CLOSED, "revoked")
         return order
 
     def transaction(self, order: SandboxOrder, amount_delta_minor: int = 0) -> dict[str, Any]:

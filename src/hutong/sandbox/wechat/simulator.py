@@ -3,7 +3,8 @@
 Source:
     https://pay.weixin.qq.com/doc/v3/merchant/4012791877 (Native; the other products beside it), 4013070356 (query),
     4012556398 (close), 4012791862 (refund), 4012716434 (transfer), 4012791866 (bills),
-    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (notification and its schedule).
+    https://pay.weixin.qq.com/wiki/doc/apiv3/apis/chapter3_2_5.shtml (notification and its schedule),
+    https://pay.weixin.qq.com/wiki/doc/api/H5.php?chapter=15_4 (`redirect_url`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from aiohttp import web
 from hutong.sandbox.bill import Entry
 from hutong.sandbox.faults import NotifyFaults
 from hutong.sandbox.notifier import Notifier
+from hutong.sandbox.pages import web_address
 from hutong.sandbox.records import SandboxDispute, SandboxOrder, SandboxPayout, SandboxRecord, SandboxRefund
-from hutong.sandbox.simulator import Simulator, answer_call
+from hutong.sandbox.simulator import Simulator, WayBack, answer_call
 from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import FUND_FLOW, PARTNER_TRADE, TRADE, BillDownloads, bill_entries, write_bill
 from hutong.sandbox.wechat.complaints import ADDRESS_PATH, PATH, WeChatComplaints
+from hutong.sandbox.wechat.identity import WeChatIdentities
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders
 from hutong.sandbox.wechat.parties import MERCHANT, PARTIES, PARTY, Party
@@ -84,6 +87,7 @@ class WeChatSimulator(Simulator):
             self._get("download", "/v3/billdownload/file", bills.fetch),
             self._get("certificates", "/v3/certificates", self._certificates),
             *self._complaint_routes(),
+            *WeChatIdentities().routes(),
         ]
 
     def _order_routes(self, root: str) -> list[web.RouteDef]:
@@ -122,6 +126,16 @@ class WeChatSimulator(Simulator):
         return web.post(path, partial(self._answer, interface, f"POST {path}", work))
 
     # Actions of payers and banks, requested by the control API or the payer's page.
+
+    def visit(self, order: SandboxOrder, query: Mapping[str, str]) -> None:
+        """Keep the `redirect_url` that the merchant has added to the address of an H5 order's page."""
+        if order.method == PRODUCTS["h5"] and "redirect_url" in query:
+            order.data["redirect_url"] = query["redirect_url"]
+
+    def way_back(self, order: SandboxOrder) -> WayBack | None:
+        """Return where an H5 page leads, whether the payer has paid or not; without an address it leads nowhere."""
+        address = web_address(order.data.get("redirect_url"))
+        return None if address is None else WayBack(address)
 
     def pay(self, order: SandboxOrder, faults: NotifyFaults, *, force: bool = False) -> bool:
         if not self.store.pay(order, force=force):

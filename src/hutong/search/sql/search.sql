@@ -45,6 +45,12 @@ FROM search.profile AS q
 WHERE ($1::uuid IS NULL OR q.merchant_id = $1) AND q.grams @> $3::text [] AND strpos(q.folded, $4) > 0
 LIMIT $5;
 
+-- name: find_profile
+-- The newest profile of one customer, from an order or outside of one.
+SELECT p.customer_id, p.name, p.avatar, p.version_at
+FROM search.profile AS p
+WHERE p.merchant_id = $1 AND p.customer_id = $2;
+
 -- name: find_record
 -- One payment record, of one merchant or of any.
 SELECT {b.record}, p.name AS customer_name, p.avatar AS customer_avatar

@@ -29,6 +29,7 @@ from hutong.api.paging import Limit, cut, list_answer
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute, Text
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import AccountFlag, SubjectOwner, TrueOrFalse
 from hutong.api.schemas.fields import ListObject, PageObject, Reason, example_body
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
 from hutong.ledger import finance
@@ -90,7 +91,7 @@ class SubjectObject(BaseModel):
     name_en: str
     name_zh: str
     kind: str = Field(description="Its class: asset, liability, equity, income or expense.")
-    side: Literal["debit", "credit"]
+    side: finance.Side
     per: str = Field(description="The kind of owner that has an account each.")
     added: bool = Field(description="Whether it was added to the chart of this version.")
 
@@ -141,9 +142,7 @@ class SubjectCreate(Reason):
     parent: int = Field(ge=1_000, le=5_900, description="The group that it belongs to.")
     name_en: Text = Field(min_length=1, max_length=64)
     name_zh: Text = Field(min_length=1, max_length=64)
-    per: Literal["company", "bank account", "channel account", "merchant", "user", "product", "campaign"] = Field(
-        default="company", description="The kind of owner that has an account each."
-    )
+    per: SubjectOwner = Field(default="company", description="The kind of owner that has an account each.")
     covered: bool = Field(default=False, description="Whether its accounts must not be overdrawn.")
 
 
@@ -153,7 +152,7 @@ _WRITE = responses(400, 401, 403, 404, 409, 413, 415, 422, 503)
 @router.get(
     "/accounts", response_model=AccountList, responses=responses(400, 401, 422, 503), summary="List ledger accounts"
 )
-async def list_accounts(
+async def list_ledger_accounts(
     use: Use,
     _operator: Acting,
     limit: Limit = 20,
@@ -165,12 +164,10 @@ async def list_accounts(
     ] = None,
     currency: Currency = None,
     flag: Annotated[
-        Literal["debits_must_not_exceed_credits", "credits_must_not_exceed_debits", "history", "imported"] | None,
+        AccountFlag | None,
         Query(description="Only accounts with this flag."),
     ] = None,
-    closed: Annotated[
-        Literal["true", "false"] | None, Query(description="Only closed accounts, or only open ones.")
-    ] = None,
+    closed: Annotated[TrueOrFalse | None, Query(description="Only closed accounts, or only open ones.")] = None,
 ) -> Response:
     """List accounts with their balances and limits, in the order of their creation."""
     query = finance.AccountQuery(
@@ -190,7 +187,7 @@ async def list_accounts(
 
 
 @router.post("/accounts", response_model=AccountObject, responses=_WRITE, summary="Open a ledger account")
-async def open_account(
+async def open_ledger_account(
     request: Request,
     use: Use,
     operator: Acting,
@@ -211,7 +208,7 @@ async def open_account(
 @router.post(
     "/accounts/{account_id}/close", response_model=AccountObject, responses=_WRITE, summary="Close a ledger account"
 )
-async def close_account(
+async def close_ledger_account(
     request: Request,
     use: Use,
     operator: Acting,
@@ -230,7 +227,7 @@ async def close_account(
 @router.post(
     "/accounts/{account_id}/reopen", response_model=AccountObject, responses=_WRITE, summary="Reopen a ledger account"
 )
-async def reopen_account(
+async def reopen_ledger_account(
     request: Request,
     use: Use,
     operator: Acting,
@@ -252,7 +249,7 @@ async def reopen_account(
     responses=_WRITE,
     summary="Set an overdraft limit",
 )
-async def set_overdraft(
+async def set_overdraft_limit(
     request: Request,
     use: Use,
     operator: Acting,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from starlette.responses import Response
 
 from hutong import bookkeeping, db, ids, operators
@@ -31,6 +31,7 @@ from hutong.api.paging import Limit, cut
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
+from hutong.api.schemas.enums import TransferKind
 from hutong.api.schemas.fields import PageObject, Reason, example_body
 from hutong.api.schemas.payment import AMOUNT_MINOR_MAX
 from hutong.errors import InvalidParameter
@@ -46,7 +47,7 @@ class TransferObject(BaseModel):
     transfer_id: UUID
     accounting_date: date
     at: datetime
-    kind: Literal["booked", "held", "posted", "released", "expired"]
+    kind: TransferKind
     event: int
     event_en: str
     event_zh: str
@@ -157,7 +158,7 @@ class EntryLineCreate(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
     account_id: str = Field(pattern=PUBLIC_ID)
-    side: Literal["debit", "credit"]
+    side: Annotated[finance.Side, Strict(False)]
     amount_minor: int = Field(ge=1, le=AMOUNT_MINOR_MAX)
     currency: str = Field(pattern=CURRENCY)
 
@@ -260,7 +261,7 @@ async def list_reversals(use: Use, _operator: Acting, limit: Limit = 20, cursor:
     responses=_WRITE | {201: {"model": ProposalObject, "description": "It waits for a second person."}},
     summary="Book a transfer by hand",
 )
-async def book(
+async def book_transfer(
     request: Request,
     use: Use,
     operator: Acting,
@@ -291,7 +292,7 @@ async def book(
     responses=_WRITE | {201: {"model": ProposalObject, "description": "It waits for a second person."}},
     summary="Reverse a transfer",
 )
-async def reverse(
+async def reverse_transfer(
     request: Request,
     use: Use,
     operator: Acting,
@@ -321,7 +322,7 @@ async def propose_entry(
     """Propose a manual entry of several lines. The approval of a second person books it under its own code."""
     lines = [
         finance.EntryLine(
-            ids.read_any(line.account_id, param=f"lines[{number}].account_id"), finance.Side(line.side),
+            ids.read_any(line.account_id, param=f"lines[{number}].account_id"), line.side,
             line.amount_minor, line.currency,
         )
         for number, line in enumerate(body.lines)

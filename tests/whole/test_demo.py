@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 import psycopg
@@ -130,8 +131,11 @@ def cashier_on_start_page(address: str) -> str:
     """Return the link to the cashier on the start page."""
     with urllib.request.urlopen(address, timeout=10) as page:
         links = re.findall(r'<li><a href="([^"]+)"', page.read().decode())
-    assert links[:2] == ["/docs", "/readyz"]
-    return html.unescape(links[2])
+    assert links[:3] == ["/docs", "/till", "/readyz"]
+    for link in links[:3]:
+        with urllib.request.urlopen(urljoin(address, link), timeout=10) as found:
+            assert found.status == 200
+    return html.unescape(links[3])
 
 
 def run_again(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -176,7 +180,7 @@ def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
         addresses = [part for line in printed for part in line.split() if part.startswith("http://")]
         assert len(addresses) == 4, printed
         assert cashier_on_start_page(addresses[0]) == addresses[2]
-        for address in addresses[:3]:
+        for address in addresses:
             with urllib.request.urlopen(address, timeout=10) as page:
                 assert page.status == 200
                 assert page.headers["content-type"].startswith("text/html")

@@ -260,7 +260,10 @@ def load() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        faults += [f"HUTONG_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+        faults += [
+            f"HUTONG_{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        ]
     if faults:
         raise ConfigurationError("; ".join(faults), param=faults[0].split(":")[0])
     return settings

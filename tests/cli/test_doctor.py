@@ -143,7 +143,9 @@ def test_a_broker_is_looked_at_if_there_is_one(
     assert broker_finding(command) == []
     monkeypatch.setenv("HUTONG_EVENT_SOURCE", "doctor")
     monkeypatch.setenv("HUTONG_BROKER_URL", rabbitmq.url)
-    assert broker_finding(command) == [{"name": "broker", "ok": True, "seen": "connected, 0 events wait"}]
+    assert broker_finding(command) == [
+        {"name": "broker", "ok": True, "seen": "connected, 0 events wait", "is_note": False}
+    ]
     monkeypatch.setenv("HUTONG_BROKER_URL", "amqp://guest:hush@127.0.0.1:1/")
     [finding] = broker_finding(command)
     assert finding["ok"] is False

@@ -195,7 +195,7 @@ def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
         doctor = run_again(environment | ports, "doctor")
         assert doctor.returncode == 0, doctor.stdout
         assert "ok for play (HUTONG_SANDBOX=true): simulated alipay, stripe, unionpay, wechat" in doctor.stdout
-        assert "real money         missing: a channel account" in doctor.stdout
+        assert "note  real money         missing: a channel account" in doctor.stdout
 
         other = run_again(environment | ports | {"HUTONG_HOME": str(tmp_path / "another")}, "demo", "--serve")
         identifier = (home / "machine_id").read_text()

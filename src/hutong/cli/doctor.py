@@ -26,11 +26,20 @@ _RECORDS_LIMIT_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: whether it passed, and what it saw."""
+    """One check: whether it passed, and what it saw.
+
+    Attributes:
+        is_note: It is no fault now, and will be one for real money.
+    """
 
     name: str
     ok: bool
     seen: str
+    is_note: bool = False
+
+    @property
+    def mark(self) -> str:
+        return "FAIL" if not self.ok else "note" if self.is_note else "ok  "
 
 
 @doctor.callback()
@@ -51,7 +60,7 @@ def installation(
         print_json({"ok": ok, "findings": [asdict(check) for check in checks]})
     else:
         for check in checks:
-            print_line(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<18} {check.seen}")
+            print_line(f"{check.mark}  {check.name:<18} {check.seen}")
     sys.exit(0 if ok else 1)
 
 
@@ -275,7 +284,7 @@ async def _check_real_money(platform: app.Platform, *, required: bool) -> Check:
         missing.append("HUTONG_BACKUP_FOLDER, on another disk")
     if not missing:
         return Check("real money", True, "nothing is missing")
-    return Check("real money", not required, f"missing: {'; '.join(missing)}")
+    return Check("real money", not required, f"missing: {'; '.join(missing)}", is_note=not required)
 
 
 async def _attempt(checks: list[Check], name: str, read: Callable[[], Awaitable[T]], success: str | None) -> T | None:

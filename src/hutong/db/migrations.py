@@ -158,7 +158,7 @@ def _locked_backend(dsn: str) -> Iterator[Any]:
     try:
         connection = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_LIMIT_S, **CLIENT_OPTIONS)
     except psycopg.OperationalError as error:
-        raise Unavailable(f"the database cannot be reached: {error}") from error
+        raise Unavailable(f"the database cannot be reached: {' '.join(str(error).split())}") from error
     with connection:
         _check_server(connection)
         connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))

@@ -7,7 +7,7 @@ import hmac
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -37,6 +37,7 @@ class MemoryCheckout:
         refusal: Raised by every attempt, if set.
         broken: Raised by every call, if set.
         actions: The payer's action, by method; by default a code to scan.
+        new_id: Makes the ids of payments; by default from the clock.
         closes_by_itself: Whether an expired payment is closed at once; a real one is closed a little later.
     """
 
@@ -49,12 +50,13 @@ class MemoryCheckout:
     identified: list[IdentityAnswer] = field(default_factory=list)
     broken: Exception | None = None
     closes_by_itself: bool = True
+    new_id: Callable[[], UUID] | None = None
     actions: dict[str, PayerAction] = field(default_factory=dict)
     _payments: dict[UUID, tuple[str, CheckoutView]] = field(default_factory=dict)
 
     def create(self, *, lasts: timedelta = timedelta(minutes=15), **fields: object) -> Link:
         """Create a payment and the link to it."""
-        payment_id = Ids(self.clock).new()
+        payment_id = (self.new_id or Ids(self.clock).new)()
         view = CheckoutView(
             payment_id=payment_id,
             merchant_name="Example Store",

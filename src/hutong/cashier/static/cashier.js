@@ -253,8 +253,10 @@ async function pay(event) {
     // Without an answer, only the server knows whether an attempt runs: poll it before anything else.
     find(inProgress ? "[data-in-progress]" : answered ? "[data-start-failed]" : "[data-start-unknown]").hidden = false;
     find("[data-in-progress-text]").textContent = inProgress ?? "";
-    changing = true; // the notice is beside the methods
-    show(state?.phase ?? phase);
+    if (answered) {
+      changing = true; // the notice is beside the methods
+      show(state?.phase ?? phase);
+    }
     soon();
   } finally {
     busy(false);

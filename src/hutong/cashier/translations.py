@@ -177,6 +177,7 @@ ENGLISH = Translations(
     hints={
         "wechat_native": "Open WeChat, tap +, then Scan",
         "wechat_h5": "WeChat opens on this phone",
+        "wechat_jsapi": "You pay here in WeChat",
         "alipay_qr": "Open Alipay, then tap Scan",
         "alipay_page": "You sign in on Alipay's own page",
         "alipay_wap": "Alipay opens on this phone",
@@ -263,6 +264,7 @@ CHINESE = Translations(
     hints={
         "wechat_native": "打开微信，点“+”，选“扫一扫”",
         "wechat_h5": "将在本机打开微信",
+        "wechat_jsapi": "在微信内直接付款",
         "alipay_qr": "打开支付宝，点“扫一扫”",
         "alipay_page": "在支付宝的页面登录并付款",
         "alipay_wap": "将在本机打开支付宝",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from browser.conftest import Open, Watched
+from browser.conftest import KeepPicture, Open, Watched
 from browser.test_cashier import CONTRASTS
 from browser.test_cashier_layout import AXE, RUN_AXE
 from browser.test_payment import get, merchant_key, post
@@ -50,7 +48,7 @@ async def test_a_till_takes_declines_waits_and_cancels(
     environment: dict[str, str],
     open_page: Open,
     watched: Watched,
-    picture: Callable[[str], Path | None],
+    keep_picture: KeepPicture,
 ) -> None:
     watched.allowed = ("401", "net::ERR_FAILED")
     key = merchant_key(environment)
@@ -101,8 +99,7 @@ async def test_a_till_takes_declines_waits_and_cancels(
     await press(page, "5")
     await scan(page, code("28", "9", 18))
     await shows(page, "The payer confirms on their phone")
-    if (path := picture("till.png")) is not None:
-        await page.screenshot(path=path)
+    await keep_picture(page, "till.png")
     await page.get_by_role("button", name="Cancel").click()
     await shows(page, "Canceled")
 

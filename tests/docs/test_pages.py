@@ -47,7 +47,7 @@ def codes() -> dict[str, int | None]:
             importlib.import_module(module.name)
     problem = importlib.import_module("hutong.api.problems")
     found: dict[str, int | None] = {error.code: error.http_status for error in error_classes()}
-    found |= {code: None for code, _ in problem._VALIDATION_ERRORS.values() if code not in found}
+    found |= {code: None for code in problem._VALIDATION_CODES.values() if code not in found}
     found |= {code: status for status, code in problem._STATUS_CODES.items() if code not in found}
     for call in ast.walk(ast.parse(inspect.getsource(problem))):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "problem_response":

@@ -81,7 +81,7 @@ class WebhookReplay(RequestModel):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.event_id is None) == (self.begin is None and self.end is None and not self.failed):
-            raise ValueError("event_id excludes begin, end and failed, and one of them is required")
+            raise ValueError("`event_id` excludes `begin`, `end` and `failed`, and one of them is required")
         return self
 
 

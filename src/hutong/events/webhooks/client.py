@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from hutong import ids, outgoing
+from hutong.clock import instant
 from hutong.errors import ConfigurationError, InvalidParameter
 from hutong.events.model import RecordedEvent, Scheme, event_name
 from hutong.events.webhooks import legacy_form
@@ -173,11 +174,10 @@ def webhook_body(name: str, event: Webhook | RecordedEvent, *, is_test: bool = F
             "id": name,
             "type": event.type,
             "version": event.version,
-            "created_at": event.created_at,
+            "created_at": instant(event.created_at),
             "object_seq": event.object_seq,
             "data": orjson.Fragment(event.data),
-        },
-        option=orjson.OPT_UTC_Z,
+        }
     )
 
 

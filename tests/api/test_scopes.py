@@ -60,7 +60,8 @@ async def test_a_key_opens_the_operations_of_its_scope_and_no_other(platform_api
             body = {"nothing": "known"} if (method, path) in with_body else None
             answer = await platform_api.call(method, target, shop=holder, json=body)
             if scope is needed:
-                assert answer.status in (200, 404, 422), (method, path, answer.json)
+                known = answer.status in (200, 404, 422) or answer.json["code"] == "sandbox_only"
+                assert known, (method, path, answer.json)
             else:
                 refused = (answer.status, answer.json["code"], answer.json["detail"])
                 assert refused == (403, "scope_missing", f"the API key lacks the scope `{needed}`"), (method, path)

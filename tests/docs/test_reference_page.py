@@ -53,7 +53,10 @@ async def address() -> AsyncIterator[str]:
         await running
 
 
-async def test_reference_shows_every_operation_and_loads_nothing_from_elsewhere(address: str) -> None:
+@pytest.mark.parametrize(("path", "document"), [("/docs", "openapi"), ("/docs/operator", "openapi-operator")])
+async def test_reference_shows_every_operation_and_loads_nothing_from_elsewhere(
+    address: str, path: str, document: str
+) -> None:
     if (chromium := shutil.which("chromium")) is None:
         unavailable("Chromium is not installed")
     wrong: list[str] = []
@@ -64,14 +67,18 @@ async def test_reference_shows_every_operation_and_loads_nothing_from_elsewhere(
         page.on("console", lambda message: wrong.append(message.text) if message.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: wrong.append(f"uncaught: {error}"))
         page.on("request", lambda sent: wrong.append(sent.url) if _leaves(sent.url) else None)
-        await page.goto(f"{address}/docs")
-        description = await (await page.request.get(f"{address}/openapi.json")).json()
-        summaries = {one["summary"] for path in description["paths"].values() for one in path.values()}
+        await page.goto(f"{address}{path}")
+        description = await (await page.request.get(f"{address}/{document}.json")).json()
+        items = [*description["paths"].values(), *description.get("webhooks", {}).values()]
+        summaries = {one["summary"] for item in items for one in item.values()}
         await expect(page.locator(".opblock")).to_have_count(len(summaries))
         shown = await page.locator(".opblock-summary-description").all_inner_texts()
         assert set(shown) == summaries
-        await page.locator(".opblock", has_text="Create a payment").get_by_role("button").first.click()
-        await expect(page.get_by_text("merchant_order_no").first).to_be_visible()
+        first, field = ("Create a payment", "merchant_order_no")
+        if path == "/docs/operator":
+            first, field = ("Approve a proposal", "proposal_id")
+        await page.locator(".opblock", has_text=first).get_by_role("button").first.click()
+        await expect(page.get_by_text(field).first).to_be_visible()
         await page.get_by_role("button", name="Try it out").click()
         await page.get_by_role("button", name="Execute").wait_for()
         await browser.close()

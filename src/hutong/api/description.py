@@ -50,8 +50,10 @@ _TAGS = {
     "Payments": "Orders to pay for, and the attempts to pay them.",
     "Refunds": "Money that goes back to payers.",
     "Disputes": "Payers' claims against payments, and your answers.",
+    "Balance": "What your accounts in the books hold.",
     "Bills": "Records of finished payments, to search and to export.",
-    "Webhooks": "Endpoints that receive events, their deliveries and replays.",
+    "Webhooks": "Endpoints that receive events, their deliveries and replays, and the events themselves.",
+    "Sandbox": "What only an installation without real money has: a clock to move.",
     "Operators": "Proposals, the audit journal, and single payments, refunds, disputes and exceptions.",
     "Routing": "Where payments go, and why.",
     "Ledger": "Accounts, bookings, periods and reports of the books.",
@@ -59,9 +61,9 @@ _TAGS = {
     "Operation": "Liveness, readiness and metrics of a process.",
 }
 _CLIENT_NAMES = {
-    "About": "ExceptionSubject", "Arm": "TrialArm", "Funder": "DiscountFunder", "RefundMethod": "RefundRoute",
-    "ResponseState": "DisputeResponseState", "Scheme": "SignatureScheme", "Side": "LedgerSide",
-    "Source": "ReportSource",
+    "About": "ExceptionSubject", "Arm": "TrialArm", "Funder": "DiscountFunder", "ListedEvent": "Event",
+    "RefundMethod": "RefundRoute", "ResponseState": "DisputeResponseState", "Scheme": "SignatureScheme",
+    "Side": "LedgerSide", "Source": "ReportSource",
 }  # fmt: skip
 """Names that say enough in their module and too little in a client."""
 

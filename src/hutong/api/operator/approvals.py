@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
+from typing_extensions import TypeAliasType
 
 from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
@@ -57,6 +58,9 @@ class ProposalList(PageObject):
     data: list[ProposalObject]
 
 
+AuditFacts = TypeAliasType("AuditFacts", dict[str, Any])
+
+
 class AuditObject(BaseModel):
     """One entry of the audit journal."""
 
@@ -67,8 +71,8 @@ class AuditObject(BaseModel):
     object_kind: str
     object_id: str
     reason: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: AuditFacts | None
+    after: AuditFacts | None
     request_id: str | None
 
 

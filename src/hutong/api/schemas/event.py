@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+from typing_extensions import TypeAliasType
 
 import hutong
 from hutong import events
 from hutong.api.merchant.customers import CustomerProfileObject
 from hutong.api.schemas.dispute import DisputeObject
 from hutong.api.schemas.fields import PageObject
+from hutong.api.schemas.open_names import EventTypeName
 from hutong.api.schemas.payment import PaymentObject
 from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
@@ -32,12 +34,21 @@ class EventObject(BaseModel):
     version: int = Field(description="The version of the form of `data`; an added field does not raise it.")
     created_at: datetime = Field(description="The instant of recording.")
     object_seq: int = Field(ge=1, description="Counts the events of this object, from 1, without a gap.")
+    test: Literal[True] | None = Field(
+        default=None, description="Only in test events, which `hutong events trigger` sends: nothing has happened."
+    )
+
+
+EventData = TypeAliasType(
+    "EventData", Annotated[dict[str, Any], Field(description="The object at that moment; `object` names its kind.")]
+)
 
 
 class ListedEvent(EventObject):
     """An event as webhooks carry it. Its type says which object `data` is."""
 
-    data: dict[str, Any] = Field(description="The object at that moment.")
+    type: EventTypeName
+    data: EventData
 
 
 class EventList(PageObject):

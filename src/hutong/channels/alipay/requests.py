@@ -138,7 +138,7 @@ def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> 
     Errors:
         InvalidParameter: the payer's code or number is missing or malformed.
     """
-    # Alipay's own end of a payment by code comes after ours, for the case that it cannot be told of that.
+    # Alipay's own end of a payment by code comes after ours, for the case that ours does not reach it.
     end = request.expires_at + (_CODE_END_LATER if request.method == "alipay_code" else timedelta(0))
     content = {
         "out_trade_no": request.attempt_no,

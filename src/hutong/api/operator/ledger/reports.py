@@ -25,7 +25,7 @@ _LIMIT_S = 120.0
 router = APIRouter(prefix=PREFIX, tags=TAGS, route_class=StrictRoute)
 
 
-class BalanceObject(BaseModel):
+class DayEndBalanceObject(BaseModel):
     """The balance of an account at the end of a closed day, on its normal side."""
 
     object: Literal["day_end_balance"]
@@ -40,10 +40,10 @@ class BalanceObject(BaseModel):
     balance: str
 
 
-class BalanceList(PageObject):
+class DayEndBalanceList(PageObject):
     """A page of balances in the order of the accounts' ids."""
 
-    data: list[BalanceObject]
+    data: list[DayEndBalanceObject]
 
 
 class LedgerLineObject(BaseModel):
@@ -126,7 +126,7 @@ Since = Annotated[Date, Query(description="The first day, which is closed.")]
 Until = Annotated[Date, Query(description="The last day, included, which is closed.")]
 
 
-@router.get("/balances", response_model=BalanceList, responses=_READ, summary="List balances at the end of a day")
+@router.get("/balances", response_model=DayEndBalanceList, responses=_READ, summary="List balances at the end of a day")
 async def list_balances(
     use: Use, _operator: Acting, day: Day, limit: Limit = 20, cursor: UuidCursor = None, code: Code = None
 ) -> Response:

@@ -90,7 +90,7 @@ def _count(number: int, kind: str) -> str:
 
 
 def form(pattern: str) -> str:
-    """Return what a pattern asks for, in words."""
+    """Return what a pattern asks for, as text for people."""
     found = _ID.fullmatch(pattern)
     if found is None:
         return FORMS.get(pattern, "of another form")

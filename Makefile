@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.stamp
 DEVELOPMENT_STAMP := $(VENV)/.stamp-development
 
-.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges database-link docs audit advisories wheel setup lock clean
+.PHONY: run test lint bench simulate simulate-books campaign campaign-controls drill-restore attack edges database-link pictures docs audit advisories wheel setup lock clean
 
 # Installs what runs Hutong, and not what tests it. With kept data no payments are added, unless PAYMENTS=N asks for some.
 run: $(STAMP)
@@ -61,6 +61,11 @@ edges: setup
 # A running platform whose database freezes, falls silent, is killed, or fails over to a standby: when it serves again.
 database-link: setup
 	@PYTHONPATH=tests $(BIN)/python tests/whole/database_link.py
+
+# The pictures of the cashier in docs/images, as the browser tests see it.
+pictures: setup
+	@HUTONG_SCREENSHOTS=1 $(BIN)/python -m pytest --timeout=0 tests/browser/test_cashier_steps.py \
+		tests/browser/test_cashier.py::test_payer_scans_and_the_page_turns_to_success_without_reload
 
 docs: setup
 	$(BIN)/sphinx-build -W -q -b html docs docs/_build/html

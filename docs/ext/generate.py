@@ -129,7 +129,7 @@ def settings_table() -> str:
     """Return the table of settings."""
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
-        default = "unset" if field.default is None else f"`{str(field.default).lower()}`"
+        default = "unset" if field.default in (None, "") else f"`{str(field.default).lower()}`"
         if field.default is PydanticUndefined:
             default = "`~/.hutong`"
         rows.append(f"| `HUTONG_{name.upper()}` | {default} | {field.description} |")

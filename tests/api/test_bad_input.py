@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -14,6 +15,11 @@ from support.running_platform import METHOD, Answer, PlatformApi, Shop
 FIELDS = {"type", "title", "status", "detail", "code", "param", "request_id"}
 MORE = {"method_unknown": {"methods"}, "attempt_in_progress": {"running"}}
 
+UNREADABLE = re.compile(
+    r"^[A-Z]|^(its|it|is|are|was|has|must|may|cannot)\b|\bshould\b|Value error|\^\[|\^\(|\\x|^[\w.]+: |\.$"
+)
+"""What no detail is: without a subject, a pattern, or a phrase of the library that validates."""
+
 
 def check_problem(answer: Answer) -> Any:
     """It is a problem document as RFC 9457 has it, with our fields, and repeats the request's id."""
@@ -23,6 +29,7 @@ def check_problem(answer: Answer) -> Any:
     assert problem["status"] == answer.status
     assert problem["type"] == f"urn:hutong:error:{problem['code']}"
     assert problem["request_id"] == answer.headers["x-request-id"]
+    assert not UNREADABLE.search(problem["detail"]), problem["detail"]
     return problem
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import html
 from datetime import datetime
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -219,3 +221,30 @@ async def test_captures_and_cancels_of_one_card_at_once_have_one_winner(platform
         assert (statuses.count(200) + statuses.count(202), booked[0]) == (1, after["amount_captured_minor"])
     else:
         assert booked == []
+
+
+async def test_the_payer_comes_back_with_hints_and_the_document_keeps_the_merchants_address(
+    platform_api: PlatformApi, shop: Shop
+) -> None:
+    own, leave = "https://shop.example/back?order=1#end", "https://shop.example/cart"
+    order = platform_api.order(return_url=own, cancel_url=leave)
+    payment = (await platform_api.call("POST", "/v1/payments", shop=shop, json=order)).json
+    assert (payment["return_url"], payment["cancel_url"]) == (own, leave)
+    hints = f"payment_id={payment['id']}&status="
+    page = payment["checkout_url"].removeprefix(platform_api.url)
+    shown = html.unescape((await platform_api.call("GET", page)).body.decode())
+    assert f"{leave}?{hints}requires_payment" in shown
+    closed = (await platform_api.call("POST", f"/v1/payments/{payment['id']}/close", shop=shop)).json
+    assert closed["return_url"] == own
+    shown = html.unescape((await platform_api.call("GET", page)).body.decode())
+    assert f"{leave}?{hints}closed" in shown
+    direct = await platform_api.create(shop, method="alipay_page", return_url=own)
+    address = parse_qs(urlsplit(direct["attempts"][0]["action"]["content"]).query)["return_url"]
+    assert address == [f"https://shop.example/back?order=1&payment_id={direct['id']}#end"]
+    other = platform_api.order()
+    placed = (await platform_api.call("POST", "/v1/payments", shop=shop, json=other)).json
+    started = await platform_api.call(
+        "POST", f"/v1/payments/{placed['id']}/attempts", shop=shop, json={"method": "alipay_page", "return_url": own}
+    )
+    address = parse_qs(urlsplit(started.json["attempts"][0]["action"]["content"]).query)["return_url"]
+    assert address == [f"https://shop.example/back?order=1&payment_id={placed['id']}#end"]

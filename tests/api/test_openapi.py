@@ -12,7 +12,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from hutong.api import ERROR_CODES, EVENT_TYPES, GENERAL_CODES
-from hutong.api.complaints import form
+from hutong.api.details import UNKNOWN_FORM, form_of
 from hutong.api.schemas import enums
 from hutong.payments.model import CloseReason
 from hutong.routing.model import SelectionReason
@@ -229,33 +229,8 @@ def test_every_answer_has_an_example_that_its_schema_allows(document: Any) -> No
 def test_every_pattern_of_a_request_has_a_text_for_people(document: Any) -> None:
     patterns = {schema["pattern"] for _, schema in schemas(document) if "pattern" in schema}
     assert len(patterns) > 10
-    assert sorted(pattern for pattern in patterns if form(pattern) == form("another")) == []
-    assert sorted(pattern for pattern in patterns if re.search(r"[\\^$]", form(pattern))) == []
-
-
-@pytest.mark.parametrize(
-    ("body", "detail"),
-    [
-        ({"amount_minor": 0}, "`amount_minor` must be at least 1"),
-        ({"amount_minor": 10**15}, "`amount_minor` must be at most 999999999999999"),
-        ({"amount_minor": 19.99}, "`amount_minor` must be a whole number"),
-        ({"currency": "cny"}, "`currency` must be three capital letters such as CNY"),
-        ({"subject": ""}, "`subject` must have at least 1 character"),
-        ({"subject": " "}, "`subject` is blank"),
-        ({"subject": 5}, "`subject` must be a text"),
-        ({"amount": 5}, "`amount` is not a field of this request"),
-        ({"capture_method": "later"}, "`capture_method` must be 'automatic' or 'manual'"),
-        ({"expires_at": "tomorrow"}, "`expires_at` is not an RFC 3339 instant such as 2026-01-01T12:00:00Z"),
-        ({"items": [{"id": "a", "name": "x"}]}, "`items.0.amount_minor` is required"),
-    ],
-    ids=str,
-)
-async def test_what_is_wrong_with_a_field_is_a_sentence_about_it(
-    platform_api: PlatformApi, body: dict[str, Any], detail: str
-) -> None:
-    shop = await platform_api.shop()
-    answer = await platform_api.call("POST", "/v1/payments", shop=shop, json=platform_api.order(**body))
-    assert (answer.status, answer.json["detail"]) == (422, detail)
+    assert sorted(pattern for pattern in patterns if form_of(pattern) == UNKNOWN_FORM) == []
+    assert sorted(pattern for pattern in patterns if re.search(r"[\\^$]", form_of(pattern))) == []
 
 
 def test_webhooks_are_the_events_with_examples_that_their_schemas_allow(platform_api: PlatformApi) -> None:

@@ -14,6 +14,7 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from support import unavailable
 from support.fakes.checkout import MemoryCheckout, cashier_app, serving
+from support.small_png import smaller
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [
@@ -26,10 +27,13 @@ ARGUMENTS = [
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+# Taken out of the environment: the platform's own processes refuse settings that they do not know.
+WITH_PICTURES = os.environ.pop("HUTONG_SCREENSHOTS", "") == "1"
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 _WATCH_POLICY = "addEventListener('securitypolicyviolation', e => console.error(`CSP: ${e.violatedDirective}`));"
 
 Open = Callable[..., Awaitable[Page]]
+KeepPicture = Callable[[Page, str], Awaitable[None]]
 
 
 @dataclass
@@ -112,13 +116,13 @@ def cashier_url(checkout: MemoryCheckout) -> Iterator[str]:
 
 
 @pytest.fixture
-def picture() -> Callable[[str], Path | None]:
-    """Where a picture for the documentation goes, or None when none are wanted (HUTONG_SCREENSHOTS=1)."""
+def keep_picture() -> KeepPicture:
+    """Write what a page shows for the documentation, if that is wanted (`make pictures`)."""
 
-    def path(name: str) -> Path | None:
-        if os.environ.get("HUTONG_SCREENSHOTS") != "1":
-            return None
-        IMAGES.mkdir(parents=True, exist_ok=True)
-        return IMAGES / name
+    async def keep(page: Page, name: str) -> None:
+        if WITH_PICTURES:
+            place = IMAGES / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(smaller(await page.screenshot(animations="disabled")))
 
-    return path
+    return keep

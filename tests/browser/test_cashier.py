@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from browser.conftest import Open, Watched
+from browser.conftest import KeepPicture, Open, Watched
 from hutong.cashier.model import CheckoutStatus
 from hutong.errors import Unavailable
 from support.fakes.checkout import MemoryCheckout
@@ -30,7 +28,7 @@ async def start_paying(page: Page, method: str = "WeChat Pay") -> None:
 
 
 async def test_payer_scans_and_the_page_turns_to_success_without_reload(
-    checkout: MemoryCheckout, cashier_url: str, open_page: Open, picture: Callable[[str], Path | None]
+    checkout: MemoryCheckout, cashier_url: str, open_page: Open, keep_picture: KeepPicture
 ) -> None:
     link = checkout.create()
     page = await open_page(cashier_url + link.page(), device_scale_factor=2, viewport={"width": 1120, "height": 700})
@@ -41,9 +39,8 @@ async def test_payer_scans_and_the_page_turns_to_success_without_reload(
     width, height = await code.evaluate("image => [image.clientWidth, image.clientHeight]")
     assert width == height >= 200
     await expect(page.get_by_text("Waiting for your payment").first).to_be_visible()
-    if path := picture("cashier.png"):
-        await page.mouse.move(0, 0)
-        await page.screenshot(path=path, animations="disabled")
+    await page.mouse.move(0, 0)
+    await keep_picture(page, "cashier.png")
 
     checkout.succeed(link)
     await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible()

@@ -22,10 +22,12 @@ ELSEWHERE = {
     "guides/backup.md": "tests/docs/test_backup_guide.py",
     "guides/closing-a-month.md": "tests/cli/test_closing_a_month_guide.py",
     "guides/disputes.md": "tests/cli/test_dispute_commands.py",
+    "guides/merchants.md": "tests/cli/test_merchant_commands.py",
     "guides/receiving-webhooks.md": "tests/docs/test_readme.py",
     "guides/refunding.md": "tests/docs/test_readme.py",
     "guides/routing.md": "tests/cli/test_routing_guide.py",
     "guides/sandbox.md": "tests/docs/test_readme.py",
+    "guides/test-clock.md": "tests/docs/test_readme.py",
     "concepts/payment-records.md": "tests/docs/test_readme.py",
 }
 """Pages whose console blocks another test file runs."""

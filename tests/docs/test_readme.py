@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -188,7 +188,7 @@ def output_of(line: str, environment: dict[str, str]) -> str:
     """The output of a line of a guide, at the platform of the tests."""
     line = line.replace(".venv/bin/hutong", f"{sys.executable} -m hutong")
     line = line.replace("http://127.0.0.1:8080", environment["HUTONG"])
-    done = subprocess.run(["bash", "-c", line.replace("curl -sS", "curl -sS --fail-with-body")], env=environment,
+    done = subprocess.run(["bash", "-c", re.sub("^curl -sS? ", "curl -sS --fail-with-body ", line)], env=environment,
                           capture_output=True, text=True, check=False, cwd=ROOT)  # fmt: skip
     assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
     return done.stdout
@@ -319,10 +319,19 @@ def test_commands_of_the_sandboxs_guide_run_as_printed(
         "refund wechat ref_… --failed": lambda: merchant.refund("submitted"),
         "return-refund wechat ref_…": lambda: merchant.refund("succeeded"),
     }
-    lines = [line for block in consoles(guide("sandbox.md")) for line, _ in steps(block)]
-    for line in lines:
-        number = next((make() for part, make in numbers.items() if f" sandbox {part}" in line), "")
-        done = run_here(monkeypatch, capsys, *(hutong_arguments(re.sub(r"(att|ref)_…", number, line)) or []))
-        assert done.returncode == 0, f"{line}: {done}"
-        assert json.loads(done.stdout)
-    assert len(lines) >= 10
+    pages = ("sandbox.md", "test-clock.md")  # the clock last: it is that of all tests here
+    printed_steps = [step for page in pages for block in consoles(guide(page)) for step in steps(block)]
+    for line, printed in printed_steps:
+        arguments = hutong_arguments(re.sub(r"(att|ref)_…", number_of(line, numbers), line))
+        if arguments is None:
+            output = output_of(line, merchant.known)
+        else:
+            done = run_here(monkeypatch, capsys, *arguments)
+            assert done.returncode == 0, f"{line}: {done}"
+            output = done.stdout
+        assert settled(output) == settled("\n".join(printed)) if printed else json.loads(output)
+    assert len(printed_steps) > 10
+
+
+def number_of(line: str, numbers: dict[str, Callable[[], str]]) -> str:
+    return next((make() for part, make in numbers.items() if f" sandbox {part}" in line), "")

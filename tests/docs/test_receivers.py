@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import os
 import shutil
@@ -14,14 +13,12 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
-from hutong.events.model import Scheme
-from hutong.events.webhooks.signing import new_key, signer
+from hutong.events.webhooks.signing import signer
 from support import unavailable
 from support.guides import ROOT
 
@@ -133,27 +130,3 @@ def test_a_receiver_takes_what_is_genuine_once_and_refuses_everything_else(recei
     handled = [line for line in printed.read_text().splitlines() if "payment.succeeded" in line]
     assert len(handled) == 1
     assert "pay_1" in handled[0]
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_ed25519_is_verified_by_the_lines_of_the_guide() -> None:
-    key, other = (new_key(Scheme.ED25519, random_bytes) for random_bytes in (bytes, os.urandom))
-    is_genuine = example("verify_ed25519").is_genuine
-    body, headers = message("evt_1", secret=key.secret)
-    assert is_genuine(key.public, headers, body)
-    assert not is_genuine(other.public, headers, body)
-    assert not is_genuine(key.public, headers, body + b" ")
-    assert not is_genuine(key.public, headers | {"webhook-id": "evt_2"}, body)
-    assert not is_genuine(key.public, headers | {"webhook-signature": "v1a,x"}, body)
-    foreign = message("evt_1", secret=other.secret)[1]["webhook-signature"]
-    both = {"webhook-signature": f"{foreign} {headers['webhook-signature']}"}
-    assert is_genuine(key.public, headers | both, body)
-    assert not is_genuine(key.public, *reversed(message("evt_1", secret=key.secret, at=NOW - timedelta(minutes=6))))

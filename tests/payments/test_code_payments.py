@@ -47,7 +47,7 @@ async def test_a_payer_who_does_nothing_is_queried_every_five_seconds_and_the_or
     assert channel.orders[number(payment)].state is ChannelState.CLOSED
 
 
-async def test_a_channel_that_gives_no_answer_is_told_to_reverse_and_the_end_is_proven_once_it_answers(
+async def test_a_silent_channel_gets_the_reversal_and_the_end_is_proven_once_it_answers(
     world: World, lifecycle: Payments, channel: HonestChannel
 ) -> None:
     payment = await scan(world, lifecycle)

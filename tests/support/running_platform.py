@@ -49,7 +49,9 @@ _numbers = itertools.count(1)
 _RUN = secrets.token_hex(3)
 
 
-FOREIGN = re.compile(r"\bshould\b|Value error|Input |valid (integer|string|boolean)|of another form")
+FOREIGN = re.compile(
+    r"\bshould\b|Value error|Input |valid (integer|string|boolean)|of the form that the reference describes"
+)
 
 
 class ShiftedClock:

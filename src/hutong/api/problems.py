@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
 from hutong import errors
-from hutong.api.complaints import sentence
+from hutong.api.details import field_of, sentence
 from hutong.api.error_codes import ERROR_CODES
 from hutong.api.schemas.open_names import ErrorCode, PaymentMethod, Wallet
 from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
@@ -24,6 +24,10 @@ _log = get_logger(__name__)
 
 _VALIDATION_CODES = {"missing": "missing_parameter", "extra_forbidden": "unknown_parameter"}
 _STATUS_CODES = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+_STATUS_DETAILS = {
+    404: "nothing has this address",
+    405: "this address does not take the method of the request; the header `Allow` lists those that it takes",
+}
 
 
 class RunningOrder(BaseModel):
@@ -91,16 +95,12 @@ async def _answer_expected_error(request: Request, error: Exception) -> Response
 async def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
-    if location[0] == "header":
-        location = [part.title() for part in location]
     if first["type"] == "json_invalid":
         return problem_response(
             request, 400, "invalid_json", f"the body is not valid JSON: {first['ctx']['error']}", param="body"
         )
-    param = ".".join(location[1:]) or location[0]
     code = _VALIDATION_CODES.get(first["type"], "invalid_parameter")
-    return problem_response(request, 422, code, _printable(sentence(param, first)), param=_printable(param))
+    return problem_response(request, 422, code, _printable(sentence(first)), param=_printable(field_of(first["loc"])))
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:
@@ -108,7 +108,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     if isinstance(error.__cause__, errors.HutongError):
         return await _answer_expected_error(request, error.__cause__)
     code = _STATUS_CODES.get(error.status_code, "invalid_request")
-    answer = problem_response(request, error.status_code, code, str(error.detail))
+    answer = problem_response(request, error.status_code, code, _STATUS_DETAILS.get(error.status_code, error.detail))
     answer.headers.update(error.headers or {})
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         # The framework names the methods of the first route of this path only.

@@ -197,7 +197,10 @@ def _instant(value: object) -> datetime:
     """Read an instant. It is kept in UTC: the same instant in another offset makes the same request."""
     if not isinstance(value, str) or not _RFC_3339.fullmatch(value):
         raise ValueError("is not an RFC 3339 instant such as 2026-01-01T12:00:00Z")
-    instant = datetime.fromisoformat(value.upper())
+    try:
+        instant = datetime.fromisoformat(value.upper())
+    except ValueError as error:
+        raise ValueError("is not an instant that exists, such as 2026-01-01T12:00:00Z") from error
     if not _EARLIEST <= instant <= _LATEST:
         raise ValueError("is not between 1970 and 9998")
     return instant.astimezone(UTC)

@@ -10,11 +10,11 @@ from functools import partial
 import uvicorn
 from fastapi import APIRouter, FastAPI
 
-from hutong import api, bookkeeping, cashier, db, front_door
-from hutong.app.instance import find_cashier, installation_id
+from hutong import api, bookkeeping, cashier, db, front_door, till
+from hutong.app.instance import find_cashier, machine_id
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
-from hutong.config import Settings
+from hutong.config import Settings, home_folder
 from hutong.ids import Ids
 
 
@@ -45,7 +45,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,
-                installation=installation_id(settings),
+                installation=str(machine_id(home_folder(settings))),
                 sandbox=settings.sandbox,
                 sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
@@ -64,11 +64,13 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             services.directory,
             services.clock,
             payer_text=services.documents.payer_text,
+            checkout_url=services.documents.checkout_url,
             sandbox_url=sandbox_url,
         )
         logos = cashier.create_logo_router(services.directory)
         start_page = api.create_start_page(sandbox_url=sandbox_url, find_cashier=partial(find_cashier, settings))
-        return [logos, cashier.create_router(checkout, services.clock, sandbox=settings.sandbox), start_page]
+        payers = cashier.create_router(checkout, services.clock, sandbox=settings.sandbox)
+        return [logos, payers, till.create_router(sandbox=settings.sandbox), start_page]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

@@ -1,12 +1,11 @@
-"""The page's own script, style and icon, each under an address that contains the hash of its content."""
+"""The page's own script, style and icon."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from hutong.static_files import StaticFile, read_static_files
 
 _FOLDER = Path(__file__).parent / "static"
 _MEDIA_TYPES = {
@@ -16,40 +15,13 @@ _MEDIA_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """One static file.
-
-    Attributes:
-        url: The address of the file. New content has a new address, so browsers may cache it permanently.
-        integrity: The hash that the browser checks (Subresource Integrity).
-    """
-
-    url: str
-    integrity: str
-    media_type: str
-    body: bytes
-
-
 @cache
-def assets() -> dict[str, Asset]:
+def assets() -> dict[str, StaticFile]:
     """Return every file by name; each is read once."""
-    return {name: _read(name, media_type) for name, media_type in _MEDIA_TYPES.items()}
+    return read_static_files(_FOLDER, "/pay/static", _MEDIA_TYPES)
 
 
 @cache
-def by_url() -> dict[str, Asset]:
+def by_url() -> dict[str, StaticFile]:
     """Return every file by address."""
     return {asset.url: asset for asset in assets().values()}
-
-
-def _read(name: str, media_type: str) -> Asset:
-    body = (_FOLDER / name).read_bytes()
-    digest = hashlib.sha384(body).digest()
-    stem, _, ending = name.rpartition(".")
-    return Asset(
-        url=f"/pay/static/{stem}.{digest.hex()[:16]}.{ending}",
-        integrity=f"sha384-{base64.b64encode(digest).decode()}",
-        media_type=media_type,
-        body=body,
-    )

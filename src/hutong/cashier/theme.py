@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 from functools import lru_cache
 
-from hutong.cashier.assets import Asset
+from hutong.static_files import StaticFile, make_static_file
 
 Color = tuple[int, int, int]
 
@@ -45,21 +43,15 @@ def readable(color: Color, scheme: str) -> Color:
 
 
 @lru_cache(maxsize=_KEPT)
-def of_color(color: str) -> Asset:
+def of_color(color: str) -> StaticFile:
     """Return the style of a color "#rrggbb"; its address contains the color and the hash of the style."""
     red, green, blue = bytes.fromhex(color[1:])
     light, dark = (_rule((red, green, blue), scheme) for scheme in _GROUNDS)
     body = f"{light}@media (prefers-color-scheme: dark) {{ {dark}}}\n".encode()
-    digest = hashlib.sha384(body).digest()
-    return Asset(
-        url=f"/pay/themes/{color[1:]}.{digest.hex()[:16]}.css",
-        integrity=f"sha384-{base64.b64encode(digest).decode()}",
-        media_type="text/css; charset=utf-8",
-        body=body,
-    )
+    return make_static_file(f"/pay/themes/{color[1:]}.css", "text/css; charset=utf-8", body)
 
 
-def by_url(address: str) -> Asset | None:
+def by_url(address: str) -> StaticFile | None:
     """Return the style at an address; None if there is none, or it has become another one."""
     match = _ADDRESS.fullmatch(address)
     found = None if match is None else of_color(f"#{match[1]}")

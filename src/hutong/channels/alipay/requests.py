@@ -138,7 +138,7 @@ def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> 
     Errors:
         InvalidParameter: the payer's code or number is missing or malformed.
     """
-    # Alipay's own end of a payment by code comes after ours, for the case that it cannot be told of that.
+    # Alipay's own end of a payment by code comes after ours, for the case that ours does not reach it.
     end = request.expires_at + (_CODE_END_LATER if request.method == "alipay_code" else timedelta(0))
     content = {
         "out_trade_no": request.attempt_no,
@@ -150,7 +150,7 @@ def order_content(request: PayRequest, *, qr_product: str, mini_app_id: str) -> 
     if request.method == "alipay_code":
         auth_code = request.payer.get("auth_code", "")
         if not _AUTH_CODE.fullmatch(auth_code):
-            raise InvalidParameter("this is not one of Alipay's payment codes", param="payer.auth_code")
+            raise InvalidParameter("`payer.auth_code` is not one of Alipay's payment codes", param="payer.auth_code")
         content["auth_code"] = auth_code
     elif request.method == "alipay_qr":
         content["product_code"] = qr_product
@@ -167,7 +167,7 @@ def _buyer(number: str) -> dict[str, str]:
         return {"buyer_id": number}
     if _OPEN_ID.fullmatch(number):
         return {"buyer_open_id": number}
-    raise InvalidParameter("this is neither a user id nor an open id of Alipay's", param="payer.buyer_id")
+    raise InvalidParameter("`payer.buyer_id` is neither a user id nor an open id of Alipay's", param="payer.buyer_id")
 
 
 def check_refund(refund: RefundRequest, rule: RefundRule) -> None:

@@ -132,7 +132,7 @@ def check_order(request: PayRequest, capabilities: Capabilities) -> None:
     check_step(request.amount_minor, request.currency)
     check_number(request.attempt_no, "attempt_no")
     if request.method == CARD and not _TOKEN.fullmatch(request.payer.get("token", "")):
-        raise InvalidParameter("this method needs one of Stripe's payment methods (pm_…)", param="token")
+        raise InvalidParameter("`token` must be one of Stripe's payment methods (pm_…)", param="token")
     if request.method in (PAGE, ALIPAY) and not request.return_url:
         raise InvalidParameter("this method's page needs an address to return to", param="return_url")
 

@@ -23,6 +23,7 @@ def checkout(platform_api: PlatformApi) -> cashier.PaymentCheckout:
         merchants.Directory(platform_api.database),
         platform_api.clock,
         payer_text=payments.Documents("https://pay.example").payer_text,
+        checkout_url=payments.Documents("https://pay.example").checkout_url,
     )
 
 

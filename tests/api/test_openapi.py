@@ -12,6 +12,7 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from hutong.api import ERROR_CODES, EVENT_TYPES, GENERAL_CODES
+from hutong.api.details import UNKNOWN_FORM, form_of
 from hutong.api.schemas import enums
 from hutong.payments.model import CloseReason
 from hutong.routing.model import SelectionReason
@@ -167,6 +168,7 @@ def test_each_document_has_the_operations_of_its_readers_alone(platform_api: Pla
             else:
                 (required,) = operation["security"]
                 assert list(required) == [scheme], path
+                assert all(required[scheme]), path
                 assert len(required[scheme]) == (audience == "merchant"), path
     merchant, operator = platform_api.described.merchant, platform_api.described.operator
     assert set(merchant["paths"]) & set(operator["paths"]) == set()
@@ -222,6 +224,13 @@ def test_every_answer_has_an_example_that_its_schema_allows(document: Any) -> No
                     assert [str(error) for error in check.iter_errors(value)] == [], (path, place)
                     count += 1
     assert count > 40
+
+
+def test_every_pattern_of_a_request_is_told_in_words(document: Any) -> None:
+    patterns = {schema["pattern"] for _, schema in schemas(document) if "pattern" in schema}
+    assert len(patterns) > 10
+    assert sorted(pattern for pattern in patterns if form_of(pattern) == UNKNOWN_FORM) == []
+    assert sorted(pattern for pattern in patterns if re.search(r"[\\^$]", form_of(pattern))) == []
 
 
 def test_webhooks_are_the_events_with_examples_that_their_schemas_allow(platform_api: PlatformApi) -> None:

@@ -28,6 +28,7 @@ def checkout_of(platform_api: PlatformApi) -> cashier.PaymentCheckout:
         merchants.Directory(platform_api.database),
         platform_api.clock,
         payer_text=payments.Documents("https://pay.example", platform_api.accounts.text).payer_text,
+        checkout_url=payments.Documents("https://pay.example").checkout_url,
     )
 
 

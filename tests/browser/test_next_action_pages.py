@@ -65,7 +65,7 @@ async def test_a_form_is_posted_by_the_payers_press_to_the_channel_alone(
     fields = {"txnAmt": "12800", "note": "糖醋"}
     checkout.actions["unionpay_front"] = PayerAction(ActionKind.FORM, json.dumps({"url": url, "fields": fields}))
     page = await open_page(cashier_url + checkout.create(methods=("wechat_native", "unionpay_front")).page())
-    await page.get_by_role("radio", name="UnionPay online").check()
+    await page.get_by_role("radio", name="UnionPay").check()
     await page.get_by_role("button", name="Pay").click()
     await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", name="Channel")).to_be_visible()

@@ -49,6 +49,13 @@ async def test_a_payer_scans_and_pays_and_the_page_turns_to_success_without_relo
 
     page = await open_page(payment["checkout_url"])
     await page.evaluate("window.sameDocument = true")
+    heights = await page.evaluate("[...document.querySelectorAll('.method')].map(e => e.clientHeight)")
+    assert len(heights) >= 3, "a desktop is offered WeChat Pay, Alipay, and cards or UnionPay"
+    assert max(heights) <= 1.5 * min(heights)
+    button = await page.get_by_role("button", name="Pay").bounding_box()
+    assert button is not None
+    assert button["y"] + button["height"] <= 800
+    await expect(page.get_by_text("Sandbox · no real money")).to_be_visible()
     await page.get_by_role("radio", name="WeChat Pay").check()
     await page.get_by_role("button", name="Pay").click()
     code = page.get_by_role("img", name="QR code for this payment")

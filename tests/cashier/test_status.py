@@ -10,9 +10,10 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
+from hutong.cashier.model import IdentityAnswer
 from hutong.cashier.rate_limit import BURST, LINKS_MAX, PER_SECOND, RateLimit
 from hutong.cashier.routes import TOKEN_HEADER
-from hutong.channels import Device
+from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import ManualClock, instant
 from hutong.errors import Conflict, InvariantBroken, Unavailable
 from hutong.ids import Ids
@@ -43,6 +44,7 @@ async def test_status_follows_the_payment(http: ClientSession, checkout: MemoryC
         "method": None,
         "qr": None,
         "next_action": None,
+        "bridge": None,
         "failure": None,
         "declined": False,
         "closed": None,
@@ -240,3 +242,23 @@ async def test_the_page_is_made_for_the_device_that_the_browser_states(
     checkout.change(link, methods=())
     async with http.get(link.page()) as answer:
         assert "Open this page in your browser" in await answer.text()
+
+
+async def test_a_payer_whom_the_channel_has_to_identify_goes_there_first_and_comes_back(
+    http: ClientSession, checkout: MemoryCheckout
+) -> None:
+    link = checkout.create(methods=("wechat_jsapi",))
+    checkout.identity_urls["wechat_jsapi"] = "https://open.example/authorize"
+    assert await pay(http, link, "wechat_jsapi") == (200, {"redirect": "https://open.example/authorize"})
+    assert checkout.attempts == []
+    parameters = {"appId": "wx1", "package": "prepay_id=wx2"}
+    checkout.actions["wechat_jsapi"] = PayerAction(ActionKind.SDK, orjson.dumps(parameters).decode())
+    back = f"{link.path}/identified?token={link.token}&method=wechat_jsapi&account=acc_1&code=c1&state=s1"
+    async with http.get(back, allow_redirects=False) as answer:
+        assert (answer.status, answer.headers["location"]) == (303, link.page())
+    assert checkout.identified == [IdentityAnswer("wechat_jsapi", "acc_1", "c1", "s1")]
+    checkout.change(link, bridge=parameters)
+    shown = (await status(http, link))[2]
+    assert (shown["phase"], shown["bridge"]) == ("in_app", parameters)
+    async with http.get(back.replace(link.token, "another"), allow_redirects=False) as answer:
+        assert answer.status == 404

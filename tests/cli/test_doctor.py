@@ -16,8 +16,8 @@ from support import create_database
 from support.command_line import Run
 
 
-def examined(command: Run) -> tuple[int, dict[str, tuple[bool, str]]]:
-    done = command("doctor", "--json")
+def examined(command: Run, *options: str) -> tuple[int, dict[str, tuple[bool, str]]]:
+    done = command("doctor", *options, "--json")
     findings = json.loads(done.stdout)["findings"]
     return done.returncode, {finding["name"]: (finding["ok"], finding["seen"]) for finding in findings}
 
@@ -47,25 +47,58 @@ def test_all_is_well(command: Run) -> None:
         "secret key",
         "payment records",
         "channel account",
+        "real money",
     }
     assert "wechat_native" in findings["channel account"][1]
 
 
-def test_without_a_channel_account_it_fails(command: Run) -> None:
+def test_without_a_channel_account_it_is_ready_for_play_alone(command: Run) -> None:
     status, findings = examined(command)
+    assert status == 0
+    assert findings["channel account"] == (
+        True,
+        "ok for play: none yet, `hutong serve --sandbox` makes simulated ones",
+    )
+    ok, seen = findings["real money"]
+    assert ok
+    assert seen.startswith(
+        "missing: a channel account (`hutong channels add CHANNEL NAME --credentials FILE`); HUTONG_"
+    )
+    status, findings = examined(command, "--real-money")
     assert status == 1
-    assert findings["channel account"][0] is False
+    assert findings["real money"] == (False, seen)
 
 
 @pytest.mark.usefixtures("connected")
-def test_a_simulated_account_is_none_for_real_money(command: Run, fresh_database_url: str) -> None:
+def test_nothing_is_missing_for_real_money(command: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert examined(command, "--real-money")[1]["real money"] == (
+        False,
+        "missing: HUTONG_PUBLIC_URL, an https address that payers and channels reach",
+    )
+    monkeypatch.setenv("HUTONG_PUBLIC_URL", "https://pay.example")
+    status, findings = examined(command, "--real-money")
+    assert (status, findings["real money"]) == (0, (True, "nothing is missing"))
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_simulated_account_is_for_play_and_none_for_real_money(command: Run, fresh_database_url: str) -> None:
     with psycopg.connect(fresh_database_url) as connection:
         connection.execute("UPDATE channels.account SET sandbox = TRUE")
+    status, findings = examined(command)
+    assert status == 0
+    assert findings["channel account"] == (True, "ok for play (HUTONG_SANDBOX=true): simulated wechat")
+    assert "a channel account" in findings["real money"][1]
+
+
+@pytest.mark.usefixtures("connected")
+def test_real_accounts_that_are_all_disabled_are_a_fault(command: Run, fresh_database_url: str) -> None:
+    with psycopg.connect(fresh_database_url) as connection:
+        connection.execute("UPDATE channels.account SET enabled = FALSE")
     status, findings = examined(command)
     assert status == 1
     assert findings["channel account"] == (
         False,
-        "none can be used; payments cannot be taken: there are only simulated ones",
+        "none can be used; payments cannot be taken: no real one is enabled and readable",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,8 @@ import asyncpg
 import psycopg
 import pytest
 
-from hutong.db import Database, migrate, pending_migrations
+from hutong.db import Database
+from support.command_line import run_here
 
 ROOT = Path(__file__).parents[2]
 ROLES = ["hutong_app", "hutong_api", "hutong_worker", "hutong_console"]
@@ -43,15 +45,27 @@ def server_without_our_role(each_server_url: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("way", [0, 1], ids=["may create roles", "was given the role"])
-async def test_role_prepared_as_printed_can_migrate_and_serve(server_without_our_role: str, way: int) -> None:
+async def test_role_prepared_as_printed_can_migrate_and_serve(
+    server_without_our_role: str,
+    way: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
     text = re.sub(r"\bhutong\b", "hutong_guide", WAYS["README.md"][way])
     with psycopg.connect(server_without_our_role, autocommit=True) as connection:
         for statement in filter(str.strip, text.split(";")):
             connection.execute(statement)  # type: ignore[call-overload]
     query = urlsplit(server_without_our_role).query
     url = f"postgresql://hutong_guide:choose%20one@/hutong_guide?{query}"
-    migrate(url)
-    assert pending_migrations(url) == []
+    monkeypatch.setenv("HUTONG_DATABASE_URL", url)
+    monkeypatch.setenv("HUTONG_HOME", str(tmp_path))
+    for command in ("migrate", "doctor"):
+        done = await asyncio.to_thread(run_here, monkeypatch, capsys, command)
+        assert done.returncode == 0, done
+    assert "FAIL" not in done.stdout
+    assert "ok for play" in done.stdout
+    assert "missing: a channel account" in done.stdout
     async with Database.open(url, size=2) as database, database.transaction() as tx:
         assert await tx.fetchval("SELECT current_user") == "hutong_console"
         assert await tx.fetchval("SELECT session_user") == "hutong_guide"

@@ -201,5 +201,5 @@ async def test_an_event_from_before_derived_ids_keeps_the_id_it_was_published_un
     await events.record(tx, [event], now=clock.now())
     await tx.execute("SET LOCAL ROLE NONE")
     await tx.execute("UPDATE events.outbox SET public_id = NULL WHERE event_id = $1", event.event_id)
-    found = await events.find_event(tx, event.event_id)
+    found = await events.history.find_event(tx, event.event_id)
     assert found.name == encode("evt", event.event_id)

@@ -216,9 +216,9 @@ async def test_a_replay_of_an_archived_event_names_its_archive(
     [event] = await world.happens()
     await world.deliverer().run_once()
     async with world.database.transaction() as tx:
-        public_id = (await events.find_event(tx, event.event_id)).public_id
+        public_id = (await events.history.find_event(tx, event.event_id)).public_id
         assert public_id is not None
-        assert (await events.find_event(tx, public_id)).event_id == event.event_id
+        assert (await events.history.find_event(tx, public_id)).event_id == event.event_id
     world.clock.advance(KEEP + 5 * DAY)
     await keep(world)
     for event_id in (event.event_id, public_id):
@@ -245,7 +245,7 @@ async def test_a_replay_of_an_archived_event_names_its_archive(
 
 async def find(world: World, event_id: UUID) -> events.RecordedEvent:
     async with world.database.transaction() as tx:
-        return await events.find_event(tx, event_id)
+        return await events.history.find_event(tx, event_id)
 
 
 async def test_an_objects_numbers_go_on_after_its_events_are_archived(world: World, tmp_path: Path) -> None:

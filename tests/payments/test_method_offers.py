@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -62,6 +63,17 @@ def test_each_device_is_offered_one_product_of_each_wallet_that_works_on_it(devi
     # In a wallet's own browser the others are a tap away, in the phone's browser.
     assert made.in_browser is device.is_wallet
     assert len({made.wallets[name] for name in made.names}) == len(shown)
+
+
+def test_a_wallets_browser_gets_its_own_product_once_the_channel_tells_who_the_payer_is() -> None:
+    can = adapters()["wechat"].capabilities
+    jsapi = replace(can.methods["wechat_jsapi"], identifies=frozenset({"openid"}))
+    able = replace(can, methods={**can.methods, "wechat_jsapi": jsapi})
+    found = [Offer(ACCOUNTS["wechat"], able, sandbox=False), Offer(UUID(int=9), can, sandbox=False, name="other")]
+    made = method_offers(found, 1999, "CNY", CaptureMethod.AUTOMATIC, success=lambda *_: 0.9)
+    in_wechat = cashier_methods(made, Device.WECHAT, known=KNOWN, preferred=())
+    assert (in_wechat.names, in_wechat.in_browser) == (("wechat_jsapi",), False)
+    assert cashier_methods(made, Device.PHONE, known=KNOWN, preferred=()).names == ("wechat_h5",)
 
 
 def test_what_needs_details_that_the_page_does_not_have_is_not_offered() -> None:

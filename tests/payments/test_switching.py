@@ -25,6 +25,7 @@ from support.fixtures.payments import AMOUNT
 from support.fixtures.refunds import REFUNDS, RefundingChannel, RefundWorld
 
 METHODS = {
+    "test_link": PaymentMethod(ActionKind.QR_CODE, action_life=timedelta(minutes=5)),  # as WeChat's H5
     "test_qr": PaymentMethod(ActionKind.QR_CODE, closes_unopened=False),  # as Alipay's
     "test_form": PaymentMethod(ActionKind.QR_CODE, closable=False, manual_capture=True),  # as UnionPay's
     "test_native": PaymentMethod(ActionKind.QR_CODE),  # as WeChat's
@@ -209,6 +210,37 @@ async def test_a_code_that_has_expired_is_replaced_by_a_fresh_one(worlds: Any, f
         renewed = await world.choose(payment, first)
         assert len(renewed.attempts) == 2
         assert renewed.attempts[1].action_content != renewed.attempts[0].action_content
+
+
+async def test_a_link_that_ends_before_its_order_is_renewed(worlds: Any) -> None:
+    world = await worlds()
+    payment = await world.choose(await world.payment(attempt=False), "test_link")
+    assert payment.attempts[0].expires_at == payment.attempts[0].created_at + timedelta(minutes=5)
+    world.clock.advance(timedelta(minutes=5))
+    renewed = await world.choose(payment, "test_link")
+    assert states(renewed) == [("test_link", "closed"), ("test_link", "submitted")]
+    world.clock.advance(timedelta(seconds=1))
+    by_api = await world.lifecycle.start(await world.payment(attempt=False), "test_link")
+    assert by_api.attempts[0].expires_at == by_api.expires_at  # a merchant's own page renews by itself
+
+
+@pytest.mark.parametrize("first", ["test_qr", "test_form"])
+async def test_an_order_that_only_has_to_expire_is_not_in_doubt(worlds: Any, first: str) -> None:
+    world = await worlds()
+    payment = await world.choose(await world.payment(attempt=False), first)
+    payment = await world.choose(payment, "test_native")
+    assert payment.attempts[0].close_requested_at is not None
+    for _ in range(3):
+        world.clock.advance(timedelta(seconds=70))
+        await world.lifecycle.sweep()
+        assert (await world.again(payment)).attempts[0].doubt_since is None
+    world.channel.reachable = False
+    world.clock.advance(timedelta(minutes=6))
+    await world.lifecycle.sweep()
+    left = (await world.again(payment)).attempts[0]
+    assert left.is_open
+    assert left.doubt_since == left.close_requested_at
+    world.channel.reachable = True
 
 
 @pytest.mark.parametrize("first", ["test_qr", "test_form"])

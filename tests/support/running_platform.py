@@ -9,6 +9,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Mapping
@@ -46,6 +47,11 @@ _WRITTEN_IN_THE_BACKGROUND = {
 }  # fmt: skip
 _numbers = itertools.count(1)
 _RUN = secrets.token_hex(3)
+
+
+FOREIGN = re.compile(
+    r"\bshould\b|Value error|Input |valid (integer|string|boolean)|of the form that the reference describes"
+)
 
 
 class ShiftedClock:
@@ -184,8 +190,9 @@ class PlatformApi:
             headers = {k.lower(): v for k, v in response.headers.items()}
             answer = Answer(response.status, headers, await response.read())
         if answer.body and headers.get("content-type") == PROBLEM and answer.status < 500:
-            code = answer.json["code"]
+            code, detail = answer.json["code"], answer.json["detail"]
             assert not self.described.refuses(method, path, code), f"{method} {path} does not document {code}"
+            assert not FOREIGN.search(detail), f"{method} {path} answers in the validation library's words: {detail}"
         return answer
 
     @cached_property

@@ -155,8 +155,13 @@ def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
         assert "Serving" not in again.stdout
         assert count_payments(url) == before + 1
 
+        doctor = run_again(environment | ports, "doctor")
+        assert doctor.returncode == 0, doctor.stdout
+        assert "ok for play (HUTONG_SANDBOX=true): simulated alipay, stripe, unionpay, wechat" in doctor.stdout
+        assert "real money         missing: a channel account" in doctor.stdout
+
         other = run_again(environment | ports | {"HUTONG_HOME": str(tmp_path / "another")}, "demo", "--serve")
-        identifier = (home / "installation.id").read_text()
+        identifier = (home / "machine_id").read_text()
         assert other.returncode == 1
         assert other.stderr == (
             f"hutong: configuration_error: the port {ports['HUTONG_PORT']} of 127.0.0.1 is taken by another Hutong, "

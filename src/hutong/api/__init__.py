@@ -10,6 +10,7 @@ from hutong.api.description import GENERAL_CODES
 from hutong.api.error_codes import ERROR_CODES
 from hutong.api.responses import JsonAnswers
 from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
+from hutong.api.schemas.event_samples import sample_event
 from hutong.api.start_page import create_start_page
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "create_app",
     "create_start_page",
     "json_schemas",
+    "sample_event",
 ]

@@ -5,7 +5,7 @@ The web application is in `hutong.app.web`, which only the process that serves i
 """
 
 from hutong.app.heads import heads_file, read_heads
-from hutong.app.instance import fetch, find_serving, installation_id, visit_file
+from hutong.app.instance import fetch, find_serving, machine_id, visit_file
 from hutong.app.platform import (
     Platform,
     broker,
@@ -42,10 +42,10 @@ __all__ = [
     "heads_file",
     "hold_sandbox",
     "home_folder",
-    "installation_id",
     "is_working",
     "listen",
     "load_settings",
+    "machine_id",
     "migrate",
     "open_platform",
     "open_vault",

@@ -6,13 +6,13 @@ import fcntl
 import http.client
 import json
 import os
-import secrets
 import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID, uuid4
 
 from hutong.config import Settings, home_folder
 
@@ -38,21 +38,24 @@ class Serving:
     sandbox_port: int | None
 
 
-def installation_id(settings: Settings) -> str:
-    """Return the id of the installation in a data folder, made at the first call and kept there.
+def machine_id(home: Path) -> UUID:
+    """Return the random name of a data folder, made at the first call and kept there.
 
-    It is random, so it tells nothing of the folder, the machine or the database.
+    Each machine of an installation has a data folder of its own. The name tells nothing of either.
     """
-    descriptor = os.open(home_folder(settings) / "installation.id", os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(home / "machine_id", os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        kept = file.read().strip()
-        if not kept:
-            kept = secrets.token_hex(8)
-            file.write(kept)
+        try:
+            return UUID(file.read())
+        except ValueError:  # it is new, or a power cut has left half of it
+            name = uuid4()
+            file.seek(0)
+            file.truncate()
+            file.write(str(name))
             file.flush()
             os.fsync(file.fileno())
-        return kept
+            return name
 
 
 def record_serving(settings: Settings, serving: Serving) -> None:
@@ -126,7 +129,7 @@ def name_listener(settings: Settings, host: str, port: int) -> str:
     address = f"http://{host}:{port}"
     readiness = _document(f"{address}/readyz")
     if "installation" in readiness:
-        if readiness["installation"] == installation_id(settings):
+        if readiness["installation"] == str(machine_id(home_folder(settings))):
             return "this installation, which runs already"
         return f"another Hutong, installation {readiness['installation']}"
     if readiness.get("code") in ("unavailable", "credentials_unreadable"):

@@ -16,11 +16,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
 from hutong import db, payments
+from hutong.app.instance import machine_id
 from hutong.durable_files import write_private
 from hutong.errors import ConfigurationError
 from hutong.telemetry import get_logger
@@ -58,7 +59,7 @@ async def watch_restore(database: db.Database, home: Path, *, now: datetime) -> 
 
 async def _raise_mark(tx: db.Tx, marks: dict[str, int], home: Path, now: datetime) -> tuple[UUID, int]:
     installation, mark = await db.lock_high_water(tx)
-    machine_id = await asyncio.to_thread(_machine_id, home)
+    machine = await asyncio.to_thread(machine_id, home)
     outside = marks.get(str(installation), -1)
     reason = None
     if _backup_stamp(home) not in (None, marks.get(_RESTORED)):
@@ -66,9 +67,9 @@ async def _raise_mark(tx: db.Tx, marks: dict[str, int], home: Path, now: datetim
     elif outside > mark:
         reason = db.CatchUpReason.HIGH_WATER
     if reason is not None:
-        await db.begin_catch_up(tx, reason, now=now, machine_id=machine_id)
+        await db.begin_catch_up(tx, reason, now=now, machine_id=machine)
     mark = max(mark, outside) + (1 if reason is None else _JUMP)
-    await db.raise_high_water(tx, mark, machine_id=machine_id, now=now)
+    await db.raise_high_water(tx, mark, machine_id=machine, now=now)
     return installation, mark
 
 
@@ -83,17 +84,6 @@ def _backup_stamp(home: Path) -> int | None:
         return (home / _RESTORED).stat().st_mtime_ns
     except FileNotFoundError:
         return None
-
-
-def _machine_id(home: Path) -> UUID:
-    """Return the name of this data folder, which gets one if it has none. The caller holds the lock."""
-    file = home / "machine_id"
-    try:
-        return UUID(file.read_text())
-    except (FileNotFoundError, ValueError):
-        machine_id = uuid4()
-        file.write_text(str(machine_id))
-        return machine_id
 
 
 @asynccontextmanager

@@ -11,10 +11,10 @@ import uvicorn
 from fastapi import APIRouter, FastAPI
 
 from hutong import api, bookkeeping, cashier, db, front_door, till
-from hutong.app.instance import find_cashier, installation_id
+from hutong.app.instance import find_cashier, machine_id
 from hutong.app.platform import Platform, open_platform
 from hutong.clock import SystemClock
-from hutong.config import Settings
+from hutong.config import Settings, home_folder
 from hutong.ids import Ids
 
 
@@ -45,7 +45,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 vault=platform.vault,
                 clock=platform.clock,
                 ids=platform.ids,
-                installation=installation_id(settings),
+                installation=str(machine_id(home_folder(settings))),
                 sandbox=settings.sandbox,
                 sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
@@ -64,6 +64,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
             services.directory,
             services.clock,
             payer_text=services.documents.payer_text,
+            checkout_url=services.documents.checkout_url,
             sandbox_url=sandbox_url,
         )
         logos = cashier.create_logo_router(services.directory)

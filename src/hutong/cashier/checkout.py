@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+import orjson
+
 from hutong import db, ids, merchants, payments
-from hutong.cashier.model import CheckoutStatus, CheckoutView
+from hutong.cashier.model import CheckoutStatus, CheckoutView, IdentityAnswer
 from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock
-from hutong.errors import NotFound
+from hutong.errors import NotFound, Unavailable
 
 _DECLINES = frozenset(
     {
@@ -30,6 +34,7 @@ class PaymentCheckout:
 
     Args:
         payer_text: Gives the text for the payer of an attempt, by language.
+        checkout_url: Gives the address of a payment's page.
         sandbox_url: Where a developer plays the payer; None outside the sandbox.
     """
 
@@ -41,6 +46,7 @@ class PaymentCheckout:
         clock: Clock,
         *,
         payer_text: Callable[[payments.Attempt], dict[str, str] | None],
+        checkout_url: Callable[[payments.Payment], str],
         sandbox_url: str | None = None,
     ) -> None:
         self._database = database
@@ -48,6 +54,7 @@ class PaymentCheckout:
         self._directory = directory
         self._clock = clock
         self._payer_text = payer_text
+        self._checkout_url = checkout_url
         self._sandbox_url = sandbox_url
         self._without_method: set[UUID] = set()
 
@@ -65,6 +72,42 @@ class PaymentCheckout:
             payment, method, payer_ip=payer_ip, in_cashier=True, switching=merchant.switching
         )
         return await self._view(started, device)
+
+    async def identify_url(self, payment_id: UUID, token: str, method: str) -> str | None:
+        """Return where a channel tells who the payer is, unless an attempt by this method runs already."""
+        payment = await self._authorized_payment(payment_id, token)
+        if not payment.is_open or any(attempt.method == method for attempt in payment.open_attempts):
+            return None
+        account_id = await self._lifecycle.identification.account(payment, method)
+        if account_id is None:
+            return None
+        query = urlencode({"token": token, "method": method, "account": ids.encode("acc", account_id)})
+        page = self._checkout_url(payment).partition("?")[0]
+        return await self._lifecycle.identification.url(
+            account_id, method, return_url=f"{page}/identified?{query}", state=_state_of(token)
+        )
+
+    async def pay_identified(
+        self, payment_id: UUID, token: str, answer: IdentityAnswer, *, payer_ip: str | None
+    ) -> None:
+        """Start an attempt by the payer behind a code."""
+        payment = await self._authorized_payment(payment_id, token)
+        if not hmac.compare_digest(answer.state.encode(), _state_of(token).encode()):
+            raise NotFound("no payer was sent to be identified")
+        account_id = ids.decode("acc", answer.account)
+        payer = await self._lifecycle.identification.details(account_id, answer.method, answer.code)
+        if payer is None:
+            raise Unavailable("the channel does not tell who the payer is")
+        merchant = await self._directory.merchant(payment.merchant_id)
+        await self._lifecycle.start(
+            payment,
+            answer.method,
+            payer_ip=payer_ip,
+            payer=payer,
+            in_cashier=True,
+            switching=merchant.switching,
+            identified_by=account_id,
+        )
 
     async def _authorized_payment(self, payment_id: UUID, token: str) -> payments.Payment:
         payment = await self._lifecycle.find(payment_id)
@@ -104,6 +147,7 @@ class PaymentCheckout:
             method=running.method if running else None,
             action=action,
             action_expires_at=running.expires_at if running else None,
+            bridge=_bridge(action) if device.is_wallet else None,
             failure=failure,
             declined=declined,
             merchant_order_no=payment.merchant_order_no,
@@ -135,6 +179,21 @@ class PaymentCheckout:
 def _hinted(url: str | None, payment: payments.Payment) -> str | None:
     """Add what a page of the merchant may show to its address: it is no proof of a payment."""
     return url and merchants.return_address(url, ids.encode("pay", payment.payment_id), payment.status.value)
+
+
+def _bridge(action: PayerAction | None) -> dict[str, Any] | None:
+    if action is None or action.kind is not ActionKind.SDK:
+        return None
+    try:
+        parameters = orjson.loads(action.content)
+    except orjson.JSONDecodeError:
+        return None
+    return parameters if isinstance(parameters, dict) else None
+
+
+def _state_of(token: str) -> str:
+    """Return what a channel sends back with a payer, so that only who has the link comes back with a code."""
+    return hashlib.sha256(f"identified {token}".encode()).hexdigest()[:32]
 
 
 def _status(payment: payments.Payment, last: payments.Attempt | None) -> CheckoutStatus:

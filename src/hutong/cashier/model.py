@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from hutong.channels import Device, PayerAction
@@ -33,6 +33,7 @@ class CheckoutView:
         method: The method of the running attempt, or None.
         action: The payer's action in the running attempt, or None while there is none to show.
         action_expires_at: Until when the action works.
+        bridge: What the page hands to the wallet in whose browser it runs; None anywhere else.
         failure: Why the last attempt failed: our own text for the payer by language, "en" and "zh", possibly none;
             None if it did not fail. The channel's message is for the merchant.
         declined: Whether it failed because the payer's bank or wallet refused.
@@ -59,6 +60,7 @@ class CheckoutView:
     method: str | None = None
     action: PayerAction | None = None
     action_expires_at: datetime | None = None
+    bridge: Mapping[str, Any] | None = None
     wallets: Mapping[str, str] = field(default_factory=dict)
     open_in_browser: bool = False
     failure: Mapping[str, str] | None = None
@@ -72,6 +74,16 @@ class CheckoutView:
     logo: str | None = None
     color: str | None = None
     sandbox_payer_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityAnswer:
+    """What a channel has added to the address by which a payer's browser comes back, and what was in it before."""
+
+    method: str
+    account: str
+    code: str
+    state: str
 
 
 class Checkout(Protocol):
@@ -99,5 +111,25 @@ class Checkout(Protocol):
             InvalidParameter: the method is not offered for this payment.
             Conflict: the payment can no longer be paid, or an attempt in doubt forbids another one now.
             Unavailable: nothing was started.
+        """
+        ...
+
+    async def identify_url(self, payment_id: UUID, token: str, method: str) -> str | None:
+        """Return where the payer's browser goes first, so that the channel tells who they are; None if it need not.
+
+        The channel sends the browser back to the address `/pay/{id}/identified`.
+
+        Errors:
+            NotFound: as for `view`.
+        """
+        ...
+
+    async def pay_identified(
+        self, payment_id: UUID, token: str, answer: IdentityAnswer, *, payer_ip: str | None
+    ) -> None:
+        """Start an attempt by a payer whom the channel has identified.
+
+        Repeat, Errors:
+            As for `pay`; Unavailable also if the channel does not tell who the payer is.
         """
         ...

@@ -95,6 +95,7 @@ def state(view: CheckoutView, texts: Translations) -> dict[str, Any]:
         "method": view.method,
         "qr": qr.picture(view.action.content) if scanning and view.action else None,
         "next_action": _public(next_action(view.action)) if shown is Phase.NEXT_ACTION else None,
+        "bridge": view.bridge if shown is Phase.IN_APP else None,
         "failure": None if failure is None else formatting.display(failure.get(texts.code, ""), limit=200),
         "declined": failure is not None and view.declined,
         "closed": _closed(view, texts) if shown is Phase.CLOSED else None,

@@ -10,12 +10,12 @@ from uuid import UUID
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from hutong import ids
 from hutong.cashier import assets, page, theme, translations
-from hutong.cashier.model import Checkout, CheckoutView
+from hutong.cashier.model import Checkout, CheckoutView, IdentityAnswer
 from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
 from hutong.channels import Device
@@ -49,6 +49,7 @@ def create_router(checkout: Checkout, clock: Clock, *, sandbox: bool = False) ->
             Route("/pay/{payment_id}", page_of(partial(_page, checkout, sandbox)), methods=["GET"]),
             Route("/pay/{payment_id}", page_of(_come_back), methods=["POST"]),
             Route("/pay/{payment_id}/status", page_of(partial(_status, checkout, limit)), methods=["GET"]),
+            Route("/pay/{payment_id}/identified", page_of(partial(_identified, checkout, limit)), methods=["GET"]),
             Route("/pay/{payment_id}/attempts", page_of(partial(_attempts, checkout, limit)), methods=["POST"]),
             Route("/pay/{rest:path}", page_of(_not_found), methods=all_methods),
         ],
@@ -99,12 +100,31 @@ async def _attempts(checkout: Checkout, limit: RateLimit, request: Request) -> R
         raise InvalidParameter("`method` is not the name of a payment method", param="method")
     limit.count(payment_id, token)
     payer_ip = request.client.host if request.client else None
+    url = await checkout.identify_url(payment_id, token, method)
+    if url is not None:
+        return RedirectResponse(url, status_code=303) if _is_form(request) else JSONResponse({"redirect": url})
     view = await checkout.pay(payment_id, token, method, payer_ip=payer_ip, device=_device(request))
     if _is_form(request):
         language = fields.get("lang")
         query = urlencode({"token": token} | ({"lang": language} if language in translations.LANGUAGES else {}))
         return RedirectResponse(f"/pay/{ids.encode('pay', payment_id)}?{query}", status_code=303)
     return _state_response(view, translations.of_request(request), "")
+
+
+async def _identified(checkout: Checkout, limit: RateLimit, request: Request) -> Response:
+    """Take a payer back whom a channel has identified, start the attempt, and lead to the page."""
+    query = request.query_params
+    refuse_doubled(name for name, _ in query.multi_items())
+    payment_id, token = _payment_id(request), _token(query.get("token"))
+    limit.count(payment_id, token)
+    method = query.get("method", "")
+    if not _METHOD.fullmatch(method):
+        raise InvalidParameter("`method` is not the name of a payment method", param="method")
+    answer = IdentityAnswer(method, query.get("account", ""), query.get("code", ""), query.get("state", ""))
+    payer_ip = request.client.host if request.client else None
+    await checkout.pay_identified(payment_id, token, answer, payer_ip=payer_ip)
+    page_query = urlencode({"token": token})
+    return RedirectResponse(f"/pay/{ids.encode('pay', payment_id)}?{page_query}", status_code=303)
 
 
 async def _static(request: Request) -> Response:

@@ -37,6 +37,7 @@ class PaymentMethod:
             is what the action allows: a code on a computer, a page of the channel's everywhere.
         closes_unopened: Whether an order that no payer has opened yet can be closed as well.
         action_life: How long the payer's action works, where the order lives longer.
+        identifies: Those of the required values that the channel itself tells of a browser which it is asked about.
     """
 
     action: ActionKind | None
@@ -49,6 +50,7 @@ class PaymentMethod:
     devices: frozenset[Device] | None = None
     closes_unopened: bool = True
     action_life: timedelta | None = None
+    identifies: frozenset[str] = frozenset()
 
     @property
     def works_on(self) -> frozenset[Device]:

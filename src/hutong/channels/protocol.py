@@ -132,6 +132,19 @@ class Channel(Protocol):
         """
         raise NotOffered(f"{self.capabilities.channel} takes no address of notifications by interface")
 
+    def identify_url(self, method: str, return_url: str, state: str) -> str:
+        """Return the address that a payer's browser opens so that the channel tells who they are.
+
+        Args:
+            return_url: Where the channel sends the browser afterwards, with `code` and `state` added to the query.
+            state: Letters and digits, at most 128.
+        """
+        raise NotOffered(f"{self.capabilities.channel} does not identify payers")
+
+    async def identify(self, method: str, code: str) -> Mapping[str, str] | None:
+        """Return the payer's details behind a code, those in `PaymentMethod.identifies`; None without an answer."""
+        raise NotOffered(f"{self.capabilities.channel} does not identify payers")
+
     def parse_notification(self, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Notification:
         """Verify and read a message. Header names are lower case.
 

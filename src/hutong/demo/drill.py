@@ -67,7 +67,9 @@ def _empty_home(folder: Path) -> Path:
     """Return the folder of the drill's platform, without what the previous drill left there."""
     home = folder / "drill"
     if home.exists():
-        db.EmbeddedServer(home).stop(unless_used=False)
+        server = db.EmbeddedServer(home)
+        server.stop(unless_used=False)
+        db.destroy_cluster(server)  # it may be elsewhere
         shutil.rmtree(home)
     return home
 

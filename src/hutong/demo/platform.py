@@ -137,7 +137,7 @@ class RunningPlatform:
             Unavailable: it does not answer for too long.
         """
         deadline = time.monotonic() + _READY_LIMIT_S
-        identifier = app.installation_id(self.settings)
+        identifier = str(app.machine_id(app.home_folder(self.settings)))
         while not _answers(self.address, self.sandbox_address, identifier):
             if self._process is not None and self._process.poll() is not None:
                 return False

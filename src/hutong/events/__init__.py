@@ -9,7 +9,7 @@ number in its stream, 1, 2, 3, … without a gap, and is published to the broker
 from hutong.events import history
 
 # isort: split
-from hutong.events.archive import RetentionResult, apply_retention, find_event
+from hutong.events.archive import RetentionResult, apply_retention
 from hutong.events.model import DeliveryAttemptState, Event, RecordedEvent, Scheme
 from hutong.events.outbox import object_versions, record
 from hutong.events.partitions import make_partitions
@@ -18,6 +18,7 @@ from hutong.events.streams.messages import DIGEST
 from hutong.events.streams.relay import Connect, Relay
 from hutong.events.streams.sequencer import SEQUENCE_EVERY_S, sequence
 from hutong.events.streams.streams import RESEND_MAX, Stream, list_streams, read_stream, resend
+from hutong.events.webhooks import direct
 from hutong.events.webhooks.attempts import delivery_attempt_document, list_delivery_attempts
 from hutong.events.webhooks.client import webhook_body
 from hutong.events.webhooks.due import make_all_due
@@ -58,11 +59,11 @@ __all__ = [
     "connector",
     "create_endpoint",
     "delivery_attempt_document",
+    "direct",
     "disable_endpoint",
     "enable_endpoint",
     "endpoint_document",
     "find_endpoint",
-    "find_event",
     "history",
     "list_delivery_attempts",
     "list_endpoints",

@@ -1,4 +1,4 @@
-"""The events of one merchant, newest first, for the merchant to read."""
+"""Recorded events to be read: one for operators, and those of one merchant, newest first, for the merchant."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from uuid import UUID
 from hutong import db
 from hutong.clock import instant, to_ns
 from hutong.errors import NotFound
+from hutong.events.archive import find_event
 from hutong.events.model import RecordedEvent
 from hutong.events.outbox import read_event
 from hutong.events.statements import sql
+
+__all__ = ["find_event", "find_own_event", "kept_since", "list_events"]
 
 _SLACK = timedelta(hours=1)
 """How far the time in an event's key may be from the instant of its transaction, which is recorded."""

@@ -176,7 +176,13 @@ def _apply(
     if answer.action is not None and attempt.is_open:
         attempt.action_kind, attempt.action_content = answer.action.kind.value, answer.action.content
     change.events += settle_status(payment, now)
+    doubt_since = attempt.doubt_since
     _schedule(payment, attempt, now, policy, transitioned=transitioned)
+    if _awaits_expiry(payment, attempt, now):
+        # The channel cannot end the order, which its answer to a close says, or that nobody has opened it: no doubt.
+        is_answered = answer.state is ChannelState.NOT_FOUND or report.source is Source.CLOSE
+        if answer.state in (ChannelState.PENDING, ChannelState.NOT_FOUND):
+            attempt.doubt_since = None if is_answered else doubt_since
     change.payment_changed = payment.status is not status
     change.moved = transitioned or change.payment_changed
     change.row_changed = was_open or change.moved
@@ -350,6 +356,12 @@ def _next_query_at(payment: Payment, attempt: Attempt, now: datetime, policy: Po
         return min([now + pause, *(proof + policy.cadence[0] for proof in proofs if proof + policy.cadence[0] > now)])
     hurried = attempt.action_kind is None and now - attempt.created_at < WITHOUT_ACTION_FOR
     return now + (min(pause, WITHOUT_ACTION_MAX) if hurried else pause)
+
+
+def _awaits_expiry(payment: Payment, attempt: Attempt, now: datetime) -> bool:
+    """Tell whether an order that is to end has not expired yet."""
+    is_left = attempt.state is AttemptState.SUBMITTED and payment.wants_end(attempt)
+    return is_left and attempt.expires_at is not None and now < attempt.expires_at + CHANNEL_CLOCK_SLACK
 
 
 def _doubt_since(payment: Payment, attempt: Attempt) -> datetime | None:

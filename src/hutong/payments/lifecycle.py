@@ -29,6 +29,7 @@ from hutong.payments.disputes.lifecycle import Disputes
 from hutong.payments.disputes.responses import DisputeResponses
 from hutong.payments.exception_items import Seal
 from hutong.payments.exception_store import report_exceptions
+from hutong.payments.identification import PayerIdentification
 from hutong.payments.in_doubt import report_in_doubt
 from hutong.payments.model import Attempt, AttemptState, CloseReason, OperatorActionType, Payment, Source
 from hutong.payments.notifications import Notifications
@@ -81,6 +82,7 @@ class Payments:
         route_selector: Chooses the account that an attempt goes through.
         refunds: The life cycle of refunds.
         disputes, responses: The life cycle of disputes, and what merchants answer.
+        identification: Finds out what channels tell of a payer's browser.
         start: Starts an attempt, as `AttemptStarts.start`.
         report_no_method: Records once for each payment that its payer was offered no method, and notifies the merchant.
         find: Returns one payment, as last committed; read together with what other callers ask for.
@@ -123,6 +125,7 @@ class Payments:
             database, accounts, transactions, self._attempts, self.route_selector, clock=clock,
             switching=config.switching,
         ).start  # fmt: skip
+        self.identification = PayerIdentification(accounts, self.route_selector)
         self.refunds = Refunds(
             database, accounts, transactions.refunds, calls, clock=clock, ids=ids, queue_limit=limit, vault=vault,
             resolve_attempt=self._attempts.resolve,

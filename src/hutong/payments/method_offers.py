@@ -10,7 +10,7 @@ from hutong.channels import ActionKind, Device, Offer
 from hutong.payments.model import CaptureMethod
 
 PAGE_ACTIONS = frozenset({ActionKind.QR_CODE, ActionKind.REDIRECT, ActionKind.FORM})
-"""What a page can hand on: a code, a link, a form."""
+"""What a page can hand on anywhere: a code, a link, a form. To a wallet's browser it can hand parameters as well."""
 _STEPS = 20
 """Success rates are compared in steps of a twentieth, so that their noise does not move the entries of a page."""
 
@@ -23,6 +23,7 @@ class MethodOffer:
         wallet: The brand by which payers know it.
         action: The payer's next step; None where there is none.
         requires: The payer's details that it needs.
+        identifies: Those of them that an account's channel can tell of the payer's browser.
         devices: On which devices a page can offer it; empty where only a merchant's own application or till can.
         rank: Its place among the methods of its channel, the best of a wallet first.
         success: The estimated chance, by the best of its accounts, that it is processed.
@@ -35,6 +36,7 @@ class MethodOffer:
     devices: frozenset[Device]
     rank: int
     success: float
+    identifies: frozenset[str] = frozenset()
 
 
 def method_offers(
@@ -61,10 +63,15 @@ def method_offers(
                 continue
             rate = success(offer.account_id, name)
             if name in found:
-                found[name] = replace(found[name], success=max(found[name].success, rate))
+                known = found[name]
+                found[name] = replace(
+                    known, success=max(known.success, rate), identifies=known.identifies | method.identifies
+                )
             else:
                 wallet = method.wallet or name.partition("_")[0]
-                found[name] = MethodOffer(name, wallet, method.action, method.requires, method.works_on, rank, rate)
+                found[name] = MethodOffer(
+                    name, wallet, method.action, method.requires, method.works_on, rank, rate, method.identifies
+                )
     return list(found.values())
 
 
@@ -80,7 +87,11 @@ def one_per_wallet(
         known: The payer's details that the page itself has.
         preferred: Wallets or methods that are shown first, in this order; the others follow, the most successful first.
     """
-    usable = [offer for offer in offers if offer.action in PAGE_ACTIONS and offer.requires <= known]
+    usable = [
+        offer
+        for offer in offers
+        if (offer.action in PAGE_ACTIONS or offer.identifies) and offer.requires <= known | offer.identifies
+    ]
     here = [offer for offer in usable if device in offer.devices]
     if device is Device.PHONE:
         wallets = {offer.wallet for offer in here}

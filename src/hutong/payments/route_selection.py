@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from uuid import UUID
 
@@ -40,6 +40,7 @@ class RouteRequest:
         payment_id: Keeps a payment in one arm of an experiment.
         in_cashier: Whether the cashier asks, whose orders live shorter where they could not be ended otherwise.
         life: The longest life of the order; None is what the channel takes.
+        identified_by: The account whose channel has told who the payer is, for which alone that holds.
     """
 
     method: str
@@ -57,6 +58,7 @@ class RouteRequest:
     payment_id: UUID | None = None
     in_cashier: bool = False
     life: timedelta | None = None
+    identified_by: UUID | None = None
 
 
 class RouteSelector:
@@ -102,8 +104,10 @@ class RouteSelector:
             CredentialsUnreadable: no account qualifies, and some are out of use because this process has another key.
             PayerDetailMissing, ManualCaptureNotOffered: an account would qualify without this requirement.
         """
-        routing_request = self._routing_request(request)
         offers = {offer.account_id: offer for offer in await self.offers()}
+        if request.identified_by is not None:
+            request = replace(request, tried=request.tried | (offers.keys() - {request.identified_by}))
+        routing_request = self._routing_request(request)
         chosen = self.routing_state.decide(routing_request)
         account_id = chosen.decision.chosen
         if account_id is None:
@@ -145,6 +149,10 @@ class RouteSelector:
         """
         attempt = run[-1]
         policy = self.routing_state.policy(payment.payment_id)
+        offer = next((offer for offer in await self.offers() if offer.account_id == attempt.account_id), None)
+        method = None if offer is None else offer.capabilities.methods.get(attempt.method)
+        if method is not None and method.identifies:
+            return None  # another account may know the payer by another name
         late = self._clock.now() - run[0].created_at > policy.failover_within
         if not routing.can_fail_over(answer) or len(run) > policy.failovers or late:
             return None

@@ -63,6 +63,7 @@ class AttemptStarts:
         return_url: str | None = None,
         in_cashier: bool = False,
         switching: Switching | None = None,
+        identified_by: UUID | None = None,
     ) -> Payment:
         """Start an attempt by `method`. One by another method is closed at its channel first, where that is possible.
 
@@ -74,6 +75,7 @@ class AttemptStarts:
             in_cashier: Whether the cashier asks, which knows the payer's address, and offers a new code once an order
                 of a short life is over.
             switching: The merchant's rule; None takes the installation's.
+            identified_by: As `RouteRequest.identified_by`.
 
         Repeat:
             While such an attempt is open and payable, it is the one that is returned.
@@ -86,7 +88,7 @@ class AttemptStarts:
             payment.amount_minor,
             payment.currency,
             payer_ip=payer_ip,
-            payer={CLIENT_IP: payer_ip} if in_cashier and payer_ip is not None else payer,
+            payer={CLIENT_IP: payer_ip, **(payer or {})} if in_cashier and payer_ip is not None else payer,
             return_url=return_url or self._transactions.documents.checkout_url(payment),
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
@@ -94,6 +96,7 @@ class AttemptStarts:
             fee_ppm=payment.fee_ppm,
             payment_id=payment.payment_id,
             in_cashier=in_cashier,
+            identified_by=identified_by,
         )
         result = await self._start(payment, request)
         if result.outcome is StartOutcome.OTHER_RUNNING:

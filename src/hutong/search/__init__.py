@@ -11,12 +11,14 @@ from hutong.search.projection import NEVER
 from hutong.search.projector import as_of, project_events, read_progress
 from hutong.search.rebuild import RebuildResult, rebuild_records
 from hutong.search.search import export_records, find_profile, find_record, search_records
+from hutong.search.statement import HeadingLanguage, StatementRow, statement_csv, statement_rows
 from hutong.search.worker import PROJECT_EVERY_S, SCHEMA_PACKAGES, ProjectionWorker
 
 __all__ = [
     "NEVER",
     "PROJECT_EVERY_S",
     "SCHEMA_PACKAGES",
+    "HeadingLanguage",
     "PaymentRecord",
     "ProjectionWorker",
     "RebuildResult",
@@ -24,6 +26,7 @@ __all__ = [
     "RecordQuery",
     "RecordStatus",
     "SourceProgress",
+    "StatementRow",
     "as_of",
     "export_records",
     "find_profile",
@@ -34,5 +37,7 @@ __all__ = [
     "record_document",
     "record_line",
     "search_records",
+    "statement_csv",
+    "statement_rows",
     "to_csv",
 ]

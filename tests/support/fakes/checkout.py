@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from hutong import ids
 from hutong.cashier import create_router
-from hutong.cashier.model import CheckoutStatus, CheckoutView
+from hutong.cashier.model import CheckoutStatus, CheckoutView, IdentityAnswer
 from hutong.channels import ActionKind, Device, PayerAction
 from hutong.clock import Clock, SystemClock
 from hutong.errors import Conflict, InvalidParameter, NotFound
@@ -33,6 +33,7 @@ class MemoryCheckout:
         attempts: One entry per attempt that was really started: the payment, the method, the payer's address.
         views: The number of views of payments.
         devices: The devices that the views were for.
+        identity_urls: Where a payer is sent to be identified, by method; `identified` has those who came back.
         refusal: Raised by every attempt, if set.
         broken: Raised by every call, if set.
         actions: The payer's action, by method; by default a code to scan.
@@ -45,6 +46,8 @@ class MemoryCheckout:
     views: int = 0
     devices: list[Device] = field(default_factory=list)
     refusal: Exception | None = None
+    identity_urls: dict[str, str] = field(default_factory=dict)
+    identified: list[IdentityAnswer] = field(default_factory=list)
     broken: Exception | None = None
     closes_by_itself: bool = True
     new_id: Callable[[], UUID] | None = None
@@ -109,6 +112,16 @@ class MemoryCheckout:
             ended = {"finished_at": view.expires_at, "close_reason": "expired"}
             view = replace(view, status=CheckoutStatus.CLOSED, action=None, **ended)  # type: ignore[arg-type]
         return replace(view, server_time=now)
+
+    async def identify_url(self, payment_id: UUID, token: str, method: str) -> str | None:
+        await self.view(payment_id, token, device=Device.WECHAT)
+        return self.identity_urls.get(method)
+
+    async def pay_identified(
+        self, payment_id: UUID, token: str, answer: IdentityAnswer, *, payer_ip: str | None
+    ) -> None:
+        self.identified.append(answer)
+        await self.pay(payment_id, token, answer.method, payer_ip=payer_ip, device=Device.WECHAT)
 
     async def pay(
         self, payment_id: UUID, token: str, method: str, *, payer_ip: str | None, device: Device

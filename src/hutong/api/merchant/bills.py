@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,6 +18,7 @@ from hutong.api.requests import StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.bill import BillList, BillObject, filters
 from hutong.api.traces import Traces
+from hutong.clock import instant
 
 router = APIRouter(prefix="/v1/bills", tags=["Bills"], route_class=StrictRoute)
 
@@ -25,6 +26,10 @@ Filters = Annotated[search.RecordQuery, Depends(filters)]
 Cursor = Annotated[
     str | None,
     Query(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="The `next_cursor` of the previous page of the same search."),
+]
+HeadingIn = Annotated[search.HeadingLanguage, Query(description="The language of the heading.")]
+Marked = Annotated[
+    bool, Query(description="Whether to begin with a byte-order mark, by which Excel knows that the file is in UTF-8.")
 ]
 CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 
@@ -64,11 +69,25 @@ async def search_bills(
     responses=CSV | responses(codes="search_too_wide"),
     summary="Export payment records",
 )
-async def export_bills(request: Request, use: Use, trail: Trail, merchant: Caller, query: Filters) -> Response:
-    """Return all records of a search as CSV, newest first. Text that a spreadsheet would run as a formula is quoted."""
+async def export_bills(
+    request: Request,
+    use: Use,
+    trail: Trail,
+    merchant: Caller,
+    query: Filters,
+    lang: HeadingIn = search.HeadingLanguage.EN,
+    bom: Marked = False,
+) -> Response:
+    """Return all records of a search as CSV, newest first: a row for each payment, then one for each of its refunds
+    and for what is held for its disputes.
+
+    `net_minor` is what you get, less our fee; what you give back is negative, so that the column adds up to the change
+    of your balance. Text that a spreadsheet would run as a formula begins with an apostrophe, and amounts
+    are never changed.
+    """
     query = replace(query, merchant_id=merchant.merchant_id)
     await trace_export(request, use, trail, query)
-    return await csv_answer(use, query)
+    return await csv_answer(use, query, lang=lang, bom=bom)
 
 
 @router.get(
@@ -117,18 +136,24 @@ def _conditions(query: search.RecordQuery) -> dict[str, str]:
 async def records_answer(use: Services, data: list[dict[str, Any]], next_cursor: str | None) -> Response:
     """Return a page of payment records."""
     as_of = await search.as_of(use.database, use.records, now=use.clock.now())
-    return page_answer(data, next_cursor, as_of=as_of)
+    return page_answer(data, next_cursor, as_of=instant(as_of))
 
 
-async def csv_answer(use: Services, query: search.RecordQuery) -> Response:
-    """Stream all payment records of a search, a page at a time."""
+async def csv_answer(use: Services, query: search.RecordQuery, *, lang: search.HeadingLanguage, bom: bool) -> Response:
+    """Stream all payment records of a search as rows that add up, a page at a time."""
     pages = search.export_records(use.records, query)
     first = await anext(pages)  # before the response starts, so that an error can still set its status
 
+    async def rows(records: Sequence[search.PaymentRecord]) -> list[search.StatementRow]:
+        async with use.database.transaction() as tx:
+            return await search.statement_rows(tx, records)
+
+    opening = search.statement_csv(await rows(first), heading=lang, mark=bom)
+
     async def text() -> AsyncIterator[str]:
-        yield search.to_csv(first, heading=True)
+        yield opening
         async for page in pages:
-            yield search.to_csv(page, heading=False)
+            yield search.statement_csv(await rows(page), heading=None)
 
     headers = {"Content-Disposition": 'attachment; filename="bills.csv"'}
     return StreamingResponse(text(), media_type="text/csv; charset=utf-8", headers=headers)

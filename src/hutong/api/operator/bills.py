@@ -16,6 +16,8 @@ from hutong.api.merchant.bills import (
     CSV,
     Cursor,
     Filters,
+    HeadingIn,
+    Marked,
     csv_answer,
     records_answer,
     trace_export,
@@ -69,12 +71,19 @@ async def search_bills(
     summary="Export all payment records",
 )
 async def export_bills(
-    request: Request, use: Use, trail: Trail, operator: Acting, query: Filters, merchant: MerchantId = None
+    request: Request,
+    use: Use,
+    trail: Trail,
+    operator: Acting,
+    query: Filters,
+    merchant: MerchantId = None,
+    lang: HeadingIn = search.HeadingLanguage.EN,
+    bom: Marked = False,
 ) -> Response:
-    """Return all records of a search as CSV, newest first."""
+    """Return all records of a search as CSV, newest first, with rows as in the merchants' own export."""
     query = _restrict(query, merchant)
     await trace_export(request, use, trail, query, operator.operator_id)
-    return await csv_answer(use, query)
+    return await csv_answer(use, query, lang=lang, bom=bom)
 
 
 @router.get(

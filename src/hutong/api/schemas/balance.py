@@ -21,7 +21,7 @@ class AccountBalanceObject(BaseModel):
     outgoing_minor: int = Field(description="What is reserved from you and not booked yet, such as a refund.")
 
 
-class BalanceObject(BaseModel):
+class MerchantBalanceObject(BaseModel):
     """Your balances in one currency."""
 
     model_config = ConfigDict(
@@ -55,7 +55,7 @@ class BalanceObject(BaseModel):
     )
 
 
-class BalanceList(ListObject):
+class MerchantBalanceList(ListObject):
     """Your balances, one for each currency."""
 
-    data: list[BalanceObject]
+    data: list[MerchantBalanceObject]

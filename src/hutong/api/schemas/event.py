@@ -34,6 +34,9 @@ class EventObject(BaseModel):
     version: int = Field(description="The version of the form of `data`; an added field does not raise it.")
     created_at: datetime = Field(description="The instant of recording.")
     object_seq: int = Field(ge=1, description="Counts the events of this object, from 1, without a gap.")
+    test: Literal[True] | None = Field(
+        default=None, description="Only in test events, which `hutong events trigger` sends: nothing has happened."
+    )
 
 
 EventData = TypeAliasType(

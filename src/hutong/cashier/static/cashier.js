@@ -97,6 +97,7 @@ function follow(next) {
   link("[data-leave]", leaves ? next.cancel_url : null);
   link("[data-next-action]", next.next_action?.kind === "redirect" ? next.next_action.url : null);
   show(next.phase);
+  bridge(next.bridge);
   needForm(next.next_action);
 }
 
@@ -143,6 +144,22 @@ function go() {
     stop();
   });
   tick();
+}
+
+// WeChat's browser asks for the password in a window of its own. What it answers proves nothing, so the server is asked.
+let bridged = null;
+
+function bridge(parameters) {
+  find("[data-bridge]").hidden = !parameters;
+  const text = JSON.stringify(parameters ?? null);
+  if (!parameters || bridged === text) return;
+  bridged = text;
+  if (window.WeixinJSBridge) openWallet();
+  else document.addEventListener("WeixinJSBridgeReady", openWallet, { once: true });
+}
+
+function openWallet() {
+  window.WeixinJSBridge?.invoke("getBrandWCPayRequest", JSON.parse(bridged), soon);
 }
 
 // A form may be posted to the channel only by a page whose policy names the channel: such a page is loaded again.
@@ -228,6 +245,7 @@ async function pay(event) {
     etag = answer.headers.get("ETag");
     changing = false;
     const next = await answer.json();
+    if (next.redirect) return location.assign(next.redirect); // the channel tells who the payer is, and leads back here
     follow(next);
     if (next.next_action?.kind === "redirect") location.assign(next.next_action.url);
     else schedule();
@@ -277,6 +295,7 @@ const deadline = new Intl.DateTimeFormat(language, {
 
 form.addEventListener("submit", pay);
 renewal.addEventListener("submit", pay);
+find("[data-bridge]").addEventListener("click", openWallet);
 for (const change of document.querySelectorAll("[data-change]")) {
   change.addEventListener("click", (event) => {
     event.preventDefault();
@@ -287,7 +306,11 @@ for (const change of document.querySelectorAll("[data-change]")) {
 document.addEventListener("visibilitychange", () => document.hidden || soon());
 addEventListener("online", soon);
 addEventListener("pageshow", (event) => event.persisted && soon());
+if (phase === "in_app") {
+  etag = ""; // what the wallet's browser is handed is in the answer alone
+  soon();
+}
 count();
 localTimes();
 if (phase === "succeeded") go();
-schedule();
+if (phase !== "in_app") schedule();

@@ -42,6 +42,7 @@ from hutong.channels.wechat.client import WeChatClient
 from hutong.channels.wechat.credentials import WeChatCredentials, WeChatKeys
 from hutong.channels.wechat.diagnostics import diagnose, register_address
 from hutong.channels.wechat.disputes import RULE, WeChatDisputes
+from hutong.channels.wechat.identity import METHOD, WeChatIdentity
 from hutong.channels.wechat.merchant import WeChatMerchant
 from hutong.channels.wechat.notifications import parse_notification
 from hutong.channels.wechat.payouts import WeChatPayouts
@@ -97,6 +98,11 @@ class WeChatPay(Channel):
         self._merchant = merchant = WeChatMerchant.of(credentials)
         if merchant.sub_mchid is not None:
             self.capabilities = _UNDER_A_PROVIDER
+        self._identity = WeChatIdentity(credentials, merchant, http)
+        if self._identity.is_offered:
+            methods = dict(self.capabilities.methods)
+            methods[METHOD] = replace(methods[METHOD], identifies=methods[METHOD].requires)
+            self.capabilities = replace(self.capabilities, methods=methods)
         self._keys = WeChatKeys(credentials)
         self._client = WeChatClient(credentials, self._keys, http, nonce)
         self._responses = WeChatResponses(merchant, codes)
@@ -128,6 +134,20 @@ class WeChatPay(Channel):
                 return ChannelAnswer(ChannelState.PENDING, action=action)
         refusal = self._responses.refusal("pay", status, answer)
         return await self._confirm(refusal, request.attempt_no, now)
+
+    def identify_url(self, method: str, return_url: str, state: str) -> str:
+        """Return the address by which WeChat's browser tells us the payer's openid."""
+        self._check_identified(method)
+        return self._identity.url(return_url, state)
+
+    async def identify(self, method: str, code: str) -> Mapping[str, str] | None:
+        """Return the openid behind a code of WeChat's browser."""
+        self._check_identified(method)
+        return await self._identity.ask(code)
+
+    def _check_identified(self, method: str) -> None:
+        if method != METHOD or not self._identity.is_offered:
+            raise NotOffered("the app's secret is not in app_secrets")
 
     async def query(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
         """Query the order by our number."""

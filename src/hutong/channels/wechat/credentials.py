@@ -87,6 +87,9 @@ class WeChatCredentials(BaseModel):
             during a rotation; the first public key, if there is one, is requested for WeChat's signatures.
         transfer_scene: The purpose of transfers; without it there are none.
         funds_account: AVAILABLE takes refunds from the available balance; WeChat's default is what is not settled yet.
+        app_secrets: The secrets (AppSecret) of apps by their id. With that of the app of `wechat_jsapi`, the cashier
+            finds out the openid of a payer in WeChat's browser.
+        open_url, app_url: The addresses of WeChat for that: where the browser goes, and where the openid is fetched.
         base_url: The address of WeChat Pay.
         backup_url: Where requests go that could not be sent there; by default WeChat Pay's second host, if `base_url`
             is the default.
@@ -109,6 +112,9 @@ class WeChatCredentials(BaseModel):
     platform_keys: Annotated[dict[str, str], Field(min_length=1, max_length=8)]
     transfer_scene: TransferScene | None = None
     funds_account: Literal["AVAILABLE"] | None = None
+    app_secrets: Annotated[dict[Annotated[str, Field(pattern=_APPID)], SecretStr], Field(max_length=8)] = {}
+    open_url: str = "https://open.weixin.qq.com"
+    app_url: str = "https://api.weixin.qq.com"
     base_url: str = _FIRST_HOST
     backup_url: str | None = None
 
@@ -146,7 +152,7 @@ class WeChatCredentials(BaseModel):
             PlatformKey.read(serial, pem)
         return value
 
-    @field_validator("base_url", "backup_url")
+    @field_validator("base_url", "backup_url", "open_url", "app_url")
     @classmethod
     def _is_base_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         return None if value is None else base_url(value, info)

@@ -15,6 +15,7 @@ import orjson
 from yarl import URL
 
 from hutong import ids, outgoing
+from hutong.clock import instant
 from hutong.errors import ConfigurationError, InvalidParameter
 from hutong.events.model import RecordedEvent, Scheme, event_name
 from hutong.events.webhooks import legacy_form
@@ -38,7 +39,12 @@ Prepare = Callable[["Webhook", datetime], tuple[bytes, dict[str, str]]]
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """An event and the endpoint that it is sent to. `sealed_previous` is the previous secret while it signs too."""
+    """An event and the endpoint that it is sent to.
+
+    Attributes:
+        sealed_previous: The previous secret while it signs too.
+        is_test: Nothing has happened; the body says so.
+    """
 
     event_id: UUID
     type: str
@@ -53,6 +59,7 @@ class Webhook:
     scheme: Scheme = Scheme.HMAC
     sealed_previous: bytes | None = None
     public_id: UUID | None = None
+    is_test: bool = False
 
     @property
     def name(self) -> str:
@@ -154,22 +161,23 @@ class WebhookClient:
         return destination
 
 
-def webhook_body(name: str, event: Webhook | RecordedEvent) -> bytes:
+def webhook_body(name: str, event: Webhook | RecordedEvent, *, is_test: bool = False) -> bytes:
     """Return the JSON text that is signed and sent: the same bytes for every attempt and every endpoint.
 
     Args:
         name: The event's id, `evt_…`.
+        is_test: Whether to mark it as a test event; others have no such field.
     """
     return orjson.dumps(
-        {
+        ({"test": True} if is_test else {})
+        | {
             "id": name,
             "type": event.type,
             "version": event.version,
-            "created_at": event.created_at,
+            "created_at": instant(event.created_at),
             "object_seq": event.object_seq,
             "data": orjson.Fragment(event.data),
-        },
-        option=orjson.OPT_UTC_Z,
+        }
     )
 
 
@@ -179,7 +187,7 @@ def _prepare_standard(secrets: list[str]) -> Prepare:
 
     def prepare(webhook: Webhook, now: datetime) -> tuple[bytes, dict[str, str]]:
         name = webhook.name
-        body = webhook_body(name, webhook)
+        body = webhook_body(name, webhook, is_test=webhook.is_test)
         text = body.decode()
         return body, {
             "Content-Type": "application/json",
@@ -200,7 +208,7 @@ def _prepare_form(secrets: list[str]) -> Prepare:
 
     def prepare(webhook: Webhook, now: datetime) -> tuple[bytes, dict[str, str]]:
         name = webhook.name
-        event = orjson.loads(webhook_body(name, webhook))
+        event = orjson.loads(webhook_body(name, webhook, is_test=webhook.is_test))
         fields = legacy_form.fields_of(event, merchant=ids.encode("mer", webhook.merchant_id), now=now)
         return legacy_form.encode(fields, key), {"Content-Type": legacy_form.MEDIA_TYPE, "webhook-id": name}
 

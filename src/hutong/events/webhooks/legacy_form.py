@@ -55,6 +55,7 @@ def fields_of(event: Mapping[str, Any], *, merchant: str, now: datetime) -> dict
         "version": "1.0",
         "event_type": event["type"],
         "event_seq": str(event["object_seq"]),
+        "test": "true" if event.get("test") else "",
         **specific,
     }
     return {name: value for name, value in fields.items() if value}

@@ -17,3 +17,10 @@ SELECT r.id, r.payment_id, r.kind, r.state, r.merchant_refund_no, r.amount_minor
     r.finished_at
 FROM payments.refund AS r
 ORDER BY r.id;
+
+-- name: disputes_of_payments
+-- What is held for disputes of some payments, or was taken for good, first to last.
+SELECT id AS dispute_id, payment_id, state, held_minor, opened_at, finished_at
+FROM payments.dispute
+WHERE payment_id = ANY ($1::uuid []) AND held_minor > 0
+ORDER BY opened_at, id;

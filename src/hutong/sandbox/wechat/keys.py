@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ class WeChatSandboxKeys:
             "api_v3_key": self.api_v3_key,
             "platform_keys": self._platform_keys(public_key_mode=public_key_mode),
             "transfer_scene": {"id": "1000", "report": {"活动名称": "新会员有礼", "奖励说明": "注册会员抽奖一等奖"}},
+            **_identity(APPID, base_url),
             "base_url": base_url,
         }
 
@@ -93,9 +95,20 @@ class WeChatSandboxKeys:
             "merchant_private_key": self.provider.key_pem,
             "api_v3_key": self.provider_api_v3_key,
             "platform_keys": self._platform_keys(public_key_mode=public_key_mode),
+            **_identity(SUB_APPID, base_url),
             "base_url": base_url,
         }
 
     def _platform_keys(self, *, public_key_mode: bool) -> dict[str, str]:
         platform_keys = {self.platform.serial: self.platform.certificate_pem}
         return {PUBLIC_KEY_ID: self.public.public_pem} | platform_keys if public_key_mode else platform_keys
+
+
+def app_secret(app: str) -> str:
+    """Return the secret (AppSecret) of an app."""
+    return hashlib.sha256(f"secret of {app}".encode()).hexdigest()[:32]
+
+
+def _identity(app: str, url: str) -> dict[str, object]:
+    """Return the credentials by which the cashier finds out the payer's openid in an app."""
+    return {"app_secrets": {app: app_secret(app)}, "open_url": url, "app_url": url}

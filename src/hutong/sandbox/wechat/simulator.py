@@ -26,6 +26,7 @@ from hutong.sandbox.simulator import Simulator, WayBack, answer_call
 from hutong.sandbox.store import Store
 from hutong.sandbox.wechat.bill import FUND_FLOW, PARTNER_TRADE, TRADE, BillDownloads, bill_entries, write_bill
 from hutong.sandbox.wechat.complaints import ADDRESS_PATH, PATH, WeChatComplaints
+from hutong.sandbox.wechat.identity import WeChatIdentities
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders
 from hutong.sandbox.wechat.parties import MERCHANT, PARTIES, PARTY, Party
@@ -86,6 +87,7 @@ class WeChatSimulator(Simulator):
             self._get("download", "/v3/billdownload/file", bills.fetch),
             self._get("certificates", "/v3/certificates", self._certificates),
             *self._complaint_routes(),
+            *WeChatIdentities().routes(),
         ]
 
     def _order_routes(self, root: str) -> list[web.RouteDef]:

@@ -4,7 +4,6 @@
 const POLL_MS = 1000;
 const SLOW_MS = 5000;
 const SHOWN_MAX = 8;
-const LIFE_MS = 10 * 60 * 1000;
 const DIGITS_MAX = 9;
 const NUMBERS = "till-";
 const CODES = [
@@ -109,7 +108,6 @@ async function ask() {
     const heard = await call("GET", `/v1/payments/${id}`);
     if (payment?.id !== id) return;
     if (!heard.ok) throw new Error(String(heard.status));
-    byId("problem").textContent = "";
     follow(heard.document);
   } catch {
     byId("detail").textContent = texts.offline;
@@ -162,7 +160,6 @@ async function first(choice) {
     amount_minor: minor(),
     currency: "CNY",
     subject: texts.subject,
-    expires_at: new Date(Date.now() + LIFE_MS).toISOString(),
     ...choice,
   };
   show("waiting");
@@ -175,15 +172,17 @@ async function again(choice) {
   await send(() => call("POST", `/v1/payments/${payment.id}/attempts`, choice), "declined");
 }
 
-// Sends until there is an answer: the platform takes the same order, or an attempt that runs, once.
+// Sends until there is an answer: the platform takes the same order, or an attempt that runs, once. Only a refusal ends
+// it, for what was sent may have arrived.
 async function send(post, before) {
   for (;;) {
     try {
       const heard = await post();
       if (heard.ok) return follow(heard.document);
-      if (heard.status < 500) {
+      if (heard.status < 500 && heard.document.code !== "idempotency_key_in_flight") {
         show(before);
         byId("problem").textContent = heard.document.detail ?? String(heard.status);
+        if (payment) timer = setTimeout(ask, POLL_MS);
         return undefined;
       }
     } catch {

@@ -44,7 +44,6 @@ class AttemptState(StrEnum):
 
 
 _P, _A = PaymentStatus, AttemptState
-
 PAYMENT_TRANSITIONS: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
     _P.REQUIRES_PAYMENT: frozenset({_P.PROCESSING, _P.CLOSED}),
     _P.PROCESSING: frozenset({_P.REQUIRES_PAYMENT, _P.REQUIRES_CAPTURE, _P.SUCCEEDED, _P.CLOSED}),

@@ -291,7 +291,7 @@ def test_commands_of_the_merchants_guides_run_as_printed(surroundings: dict[str,
                 known["ENDPOINT"] = answer["id"]
             if "2026-000123-R1" in line:
                 assert (answer["amount_minor"], answer["merchant_refund_no"]) == (500, "2026-000123-R1")
-    assert answer["data"] == []
+    assert {delivery["object"] for delivery in answer["data"]} <= {"webhook_delivery"}  # of what was replayed
     search = (ROOT / "docs" / "concepts" / "payment-records.md").read_text()  # "payment-records.md"
     ((line, _),) = steps(consoles(search)[0])
     limit = time.monotonic() + 60

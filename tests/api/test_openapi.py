@@ -226,7 +226,7 @@ def test_every_answer_has_an_example_that_its_schema_allows(document: Any) -> No
     assert count > 40
 
 
-def test_every_pattern_of_a_request_is_told_in_words(document: Any) -> None:
+def test_every_pattern_of_a_request_has_a_text_for_people(document: Any) -> None:
     patterns = {schema["pattern"] for _, schema in schemas(document) if "pattern" in schema}
     assert len(patterns) > 10
     assert sorted(pattern for pattern in patterns if form_of(pattern) == UNKNOWN_FORM) == []

@@ -47,7 +47,7 @@ async def test_a_payer_enters_an_amount_and_gets_a_payment_and_its_cashier(
     assert payment["subject"] == 'Table <7> & "more"'
 
 
-async def test_an_amount_outside_of_the_link_is_refused_in_words_and_creates_nothing(
+async def test_an_amount_outside_of_the_link_is_refused_and_creates_nothing(
     platform_api: PlatformApi, shop: Shop
 ) -> None:
     path = await link(platform_api, shop)

@@ -96,7 +96,7 @@ def test_both_languages_have_the_same_form() -> None:
     for pattern in (r"^#+ ", r"^- ", r"^\|", r"^<!-- .* -->$"):
         english, chinese = (re.findall(pattern, path.read_text(), re.MULTILINE) for path in (ENGLISH, CHINESE))
         assert chinese == english, pattern
-    english, chinese = (set(re.findall(r"\]\(docs/([^)#]+)", path.read_text())) for path in (ENGLISH, CHINESE))
+    english, chinese = (set(re.findall(r"\]\(docs/([^)#]+\.md)", path.read_text())) for path in (ENGLISH, CHINESE))
     originals = {f"zh-CN/{page}": original for page, original in CHINESE_PAGES.items()}
     assert {originals.get(page, page) for page in chinese} == english - {"accept-payments.md"}  # in Chinese: the index
 

@@ -82,7 +82,7 @@ def poster(
 ) -> None:
     """Create a payment link, and write a poster with its QR code.
 
-    Whoever scans it enters an amount, unless it is fixed, and pays in the cashier. The poster names the wallets that
+    A payer scans it, enters an amount, unless it is fixed, and pays in the cashier. The poster names the wallets that
     can be paid with now.
     """
     from hutong import app, cashier, ids, merchants

@@ -13,19 +13,28 @@ import subprocess
 import sys
 import time
 import urllib.request
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urljoin
 
 import psutil
 import psycopg
+import pytest
 
+import hutong
 from hutong.config import Settings
 from hutong.db import EmbeddedServer
 from hutong.demo import RunningPlatform, free_port
 from hutong.demo.scenarios import Scenario
 from hutong.sandbox.registry import SIMULATORS
+from support import let_through
+from support.wheel import build_wheel, install_wheel
 
+ROOT = Path(__file__).parents[2]
+ABSENT = ("pytest", "duckdb", "faststream", "mypy")
+"""Packages that the product does without."""
 AS_IN_A_TERMINAL = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "runpy.run_module('hutong', run_name='__main__')"
@@ -45,9 +54,37 @@ def at(platform: RunningPlatform, environment: dict[str, str]) -> dict[str, str]
     return environment | {"HUTONG_PORT": str(settings.port), "HUTONG_SANDBOX_PORT": str(settings.sandbox_port)}
 
 
-def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(environment: dict[str, str]) -> None:
-    free = {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
-    running = demo(environment | free, 40)
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
+    source = ROOT / "src"
+    files = {str(file.relative_to(source)) for file in (source / "hutong").rglob("*") if file.is_file()}
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    assert {name for name in files if "__pycache__" not in name} - names == set()
+    assert any(name.endswith(".sql") for name in names)
+
+
+def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_balance(
+    wheel: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    site = install_wheel(wheel, tmp_path / "installed")
+    let_through(tmp_path)
+    python, program = (tmp_path / "installed" / "bin" / name for name in ("python", "hutong"))
+    inherited = {name: value for name, value in environment.items() if not name.startswith("PYTHON")}
+    settings = inherited | {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+    look = f"import hutong, importlib.util as u; print(hutong.__file__, *map(u.find_spec, {ABSENT}))"
+    where = subprocess.run([python, "-c", look], cwd=tmp_path, env=settings, capture_output=True, text=True, check=True)
+    assert where.stdout == f"{site}/hutong/__init__.py {' '.join(['None'] * len(ABSENT))}\n"
+    version = subprocess.run([program, "--version"], env=settings, capture_output=True, text=True, check=True)
+    assert version.stdout == f"hutong {hutong.__version__}\n"
+    running = subprocess.Popen(
+        [program, "demo", "--json", "--payments", "40"],
+        cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings, text=True,
+    )  # fmt: skip
     output, errors = running.communicate(timeout=200)
     report = json.loads(output)
     assert running.returncode == 0, errors
@@ -63,9 +100,6 @@ def test_demo_alone_ends_with_every_payment_final_and_the_books_in_balance(envir
     assert "/pay/pay_" in report["cashier"]
     balance = report["trial_balance"]["CNY"]
     assert balance["debits"] == balance["credits"] > 0
-
-
-ROOT = Path(__file__).parents[2]
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -97,8 +131,11 @@ def cashier_on_start_page(address: str) -> str:
     """Return the link to the cashier on the start page."""
     with urllib.request.urlopen(address, timeout=10) as page:
         links = re.findall(r'<li><a href="([^"]+)"', page.read().decode())
-    assert links[:2] == ["/docs", "/readyz"]
-    return html.unescape(links[2])
+    assert links[:3] == ["/docs", "/till", "/readyz"]
+    for link in links[:3]:
+        with urllib.request.urlopen(urljoin(address, link), timeout=10) as found:
+            assert found.status == 200
+    return html.unescape(links[3])
 
 
 def run_again(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +180,7 @@ def test_make_run_on_kept_data_says_where_it_is_and_ends_whole_by_sigterm(
         addresses = [part for line in printed for part in line.split() if part.startswith("http://")]
         assert len(addresses) == 4, printed
         assert cashier_on_start_page(addresses[0]) == addresses[2]
-        for address in addresses[:3]:
+        for address in addresses:
             with urllib.request.urlopen(address, timeout=10) as page:
                 assert page.status == 200
                 assert page.headers["content-type"].startswith("text/html")

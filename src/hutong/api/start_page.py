@@ -41,7 +41,11 @@ def create_start_page(*, sandbox_url: str | None, find_cashier: Callable[[], str
 
     @router.get("/")
     async def page() -> Response:
-        links = [("/docs", "API reference", "接口参考"), ("/readyz", "State of the platform", "平台状态")]
+        links = [
+            ("/docs", "API reference", "接口参考"),
+            ("/till", "Till for payments at a counter, with a merchant's key", "线下收银，需商户密钥"),
+            ("/readyz", "State of the platform", "平台状态"),
+        ]
         if sandbox_url is not None:
             cashier = find_cashier()
             if cashier is not None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+import hutong
 from hutong.cli.backup import backup
 from hutong.cli.bench import bench
 from hutong.cli.channel import channel
@@ -17,6 +20,7 @@ from hutong.cli.events import events
 from hutong.cli.ledger.ledger import ledger
 from hutong.cli.merchant import merchant
 from hutong.cli.operator import operator
+from hutong.cli.output import print_line
 from hutong.cli.payment import payment
 from hutong.cli.query import query
 from hutong.cli.restore import restore
@@ -28,11 +32,27 @@ from hutong.cli.termination import ended_by_signals
 app = typer.Typer(
     name="hutong",
     cls=HutongGroup,
-    help="Hutong: an open-source payment platform.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print_line(f"hutong {hutong.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Hutong: an open-source payment platform."""
+
+
 app.add_typer(serving)
 app.add_typer(demo)
 app.add_typer(merchant, name="merchant")

@@ -28,6 +28,7 @@ Path = tuple[str | int, ...]
 ABSENT = "01h455vb4pex5vsknk084sn02q"
 AT_ONCE = 16
 KEY = "key"
+REQUIRED = {"amount_minor": "1999", "currency": "CNY"}
 ACROSS = {
     "amount_minor": ("items", "body"), "items.0.id": ("discounts.0.item",),
     "items.0.amount_minor": ("discounts.0.amount_minor",),
@@ -197,7 +198,7 @@ class Walk:
                 if content:
                     body = self.bodies.get(path) or content["examples"]["one"]["value"]
                 required = {
-                    p["name"]: "2026-03-10" if "date" in orjson.dumps(p).decode() else "wechat"
+                    p["name"]: REQUIRED.get(p["name"], "2026-03-10" if "date" in orjson.dumps(p).decode() else "wechat")
                     for p in operation.get("parameters", ())
                     if p["in"] == "query" and p.get("required")
                 } | ({"owner": str(uuid4())} if path.endswith("/{memo_ledger}/entries") and method == "get" else {})

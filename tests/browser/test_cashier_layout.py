@@ -55,7 +55,7 @@ async def test_right_to_left_the_page_is_mirrored_and_nothing_overlaps(
     checkout: MemoryCheckout, cashier_url: str, open_page: Open
 ) -> None:
     link = checkout.create(methods=METHODS[-4:], failure={"en": "Declined"}, merchant_name="مقهى المدينة")
-    for width, height in SCREENS:
+    for width, height in (SCREENS[0], SCREENS[-1]):
         page = await open_page(cashier_url + link.page(), viewport={"width": width, "height": height})
         before = await boxes(page)
         await page.evaluate("document.documentElement.dir = 'rtl'")

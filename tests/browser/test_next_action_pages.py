@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -125,18 +126,50 @@ async def test_a_payer_pays_by_card_on_the_channels_page_and_comes_back_to_succe
     assert after["status"] == "succeeded"
 
 
-@pytest.mark.parametrize(("method", "waits"), [("unionpay_front", True), ("alipay_page", False)])
-async def test_a_payer_comes_back_from_the_channels_page_by_itself_or_by_the_button(
-    platform: RunningPlatform, environment: dict[str, str], open_page: Open, method: str, waits: bool
+async def test_payers_pay_from_the_sandboxs_list_and_come_back_from_the_channels_pages(
+    platform: RunningPlatform, environment: dict[str, str], open_page: Open, picture: Callable[[str], Path | None]
 ) -> None:
     key = merchant_key(environment)
-    order = {"merchant_order_no": f"back-{method}", "amount_minor": 12800, "currency": "CNY", "subject": "Jasmine tea"}
-    payment = post(f"{platform.address}/v1/payments", order | {"method": method}, key)
-    page = await open_page(payment["checkout_url"])
-    await page.locator("[data-phase=next_action]:not([hidden]) .button:not([hidden])", has_text="Continue").click()
-    await page.get_by_role("button", name="Pay").click()
-    await expect(page.get_by_role("status")).to_have_text("Paid")
-    if not waits:
-        await page.get_by_text("Back to the merchant").click()
-    await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)
-    assert page.url.startswith(payment["checkout_url"])
+    await list_shows_new_orders(platform, key, open_page, picture("payer.png"))
+    address = {"client_ip": "192.0.2.1"}
+    for method, payer, waits in (
+        ("unionpay_front", {}, True),
+        ("alipay_page", {}, False),
+        ("wechat_h5", address, False),
+    ):
+        order = {"merchant_order_no": f"back-{method}", "amount_minor": 12800, "currency": "CNY", "subject": "Tea"}
+        payment = post(f"{platform.address}/v1/payments", order | {"method": method, "payer": payer}, key)
+        page = await open_page(payment["checkout_url"])
+        await page.locator("[data-phase=next_action]:not([hidden]) .button:not([hidden])", has_text="Continue").click()
+        await page.get_by_role("button", name="Pay").click()
+        await expect(page.get_by_role("status")).to_have_text("Paid")
+        if not waits:
+            await page.get_by_text("Back to the merchant").click()
+        await expect(page.get_by_role("heading", name="Payment successful")).to_be_visible(timeout=15_000)
+        assert page.url.startswith(payment["checkout_url"])
+
+
+async def list_shows_new_orders(platform: RunningPlatform, key: str, open_page: Open, path: Path | None) -> None:
+    """Pay one of three orders that appear in the list by themselves."""
+    sold = []
+    page = await open_page(f"{platform.sandbox_address}/payer", viewport={"width": 900, "height": 760})
+    await expect(page.get_by_role("status")).to_contain_text("No order waits for a payer")
+    for number, (method, subject) in enumerate(
+        (("wechat_native", "Jasmine tea, 250 g"), ("alipay_qr", "Pork ribs"), ("unionpay_qr", "糖醋排骨")), 1
+    ):
+        order = {"merchant_order_no": f"list-{number}", "amount_minor": 12800 * number, "currency": "CNY"}
+        order |= {"subject": subject, "method": method}
+        sold.append(post(f"{platform.address}/v1/payments", order, key))
+    await expect(page.get_by_role("button", name="Pay")).to_have_count(3)
+    if path is not None:
+        await page.screenshot(path=path)
+    row = page.locator("form", has_text="Pork ribs")
+    await row.get_by_role("button", name="Pay").click()
+    await expect(page.get_by_role("button", name="Pay")).to_have_count(2)
+    await expect(page.get_by_role("listitem")).to_contain_text("Paid")
+    for _ in range(100):
+        if get(f"{platform.address}/v1/payments/{sold[1]['id']}", key)["status"] == "succeeded":
+            break
+        await asyncio.sleep(0.05)
+    else:
+        raise AssertionError("the payment is not paid")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from browser.conftest import KeepPicture, Open, Watched
 from browser.test_cashier import CONTRASTS
+from browser.test_cashier_layout import AXE, RUN_AXE
 from browser.test_payment import get, merchant_key, post
 from hutong.demo import RunningPlatform
 
@@ -33,6 +34,11 @@ async def scan(page: Page, text: str) -> None:
     await page.keyboard.press("Enter")
 
 
+async def lose_answer(route: Route) -> None:
+    await route.fetch()
+    await route.abort()
+
+
 async def shows(page: Page, state: str) -> None:
     await expect(page.get_by_role("heading", level=1)).to_have_text(state, timeout=15_000)
 
@@ -44,7 +50,7 @@ async def test_a_till_takes_declines_waits_and_cancels(
     watched: Watched,
     keep_picture: KeepPicture,
 ) -> None:
-    watched.allowed = ("401",)
+    watched.allowed = ("401", "net::ERR_FAILED")
     key = merchant_key(environment)
     page = await open_page(f"{platform.address}/till")
     await page.get_by_label("API key of the merchant").fill("sk_wrong")
@@ -63,6 +69,16 @@ async def test_a_till_takes_declines_waits_and_cancels(
     await shows(page, "Paid")
     await expect(page.locator("#detail")).to_have_text("¥128.50")
     await page.get_by_role("button", name="Next payment").click()
+
+    await press(page, "7")
+    await page.route("**/v1/payments", lose_answer, times=1)
+    await scan(page, code("28", "5", 18))
+    await shows(page, "Paid")
+    await page.get_by_role("button", name="Next payment").click()
+    sold = get(f"{platform.address}/v1/payments", key)["data"]
+    assert [(payment["amount_minor"], payment["status"]) for payment in sold] == [
+        (700, "succeeded"), (12850, "succeeded"),
+    ]  # fmt: skip
 
     await press(page, "9")
     await scan(page, code("28", "1", 18))
@@ -89,7 +105,7 @@ async def test_a_till_takes_declines_waits_and_cancels(
 
     assert await page.locator("#last li").all_inner_texts() != []
     assert [(await row.locator("span").last.inner_text()) for row in await page.locator("#last li").all()] == [
-        "Canceled", "Paid", "Paid", "Paid",
+        "Canceled", "Paid", "Paid", "Paid", "Paid",
     ]  # fmt: skip
     kept = await page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie, location.href])")
     assert key not in kept
@@ -99,6 +115,17 @@ async def test_a_till_takes_declines_waits_and_cancels(
     await fits_and_can_be_read(page)
     chinese = await open_page(f"{platform.address}/till?lang=zh")
     await expect(chinese.get_by_role("button", name="开始收款")).to_be_visible()
+    for address in ("/", "/payer", "/payer?code_url=none"):
+        watched.allowed += ("404",)
+        payer = await open_page(f"{platform.sandbox_address}{address}")
+        assert await faults(payer) == [], address
+
+
+async def faults(page: Page) -> list[str]:
+    """Return what axe-core finds."""
+    await page.evaluate(AXE)
+    found: list[str] = await page.evaluate(RUN_AXE)
+    return found
 
 
 async def fits_and_can_be_read(page: Page) -> None:
@@ -110,3 +137,4 @@ async def fits_and_can_be_read(page: Page) -> None:
         assert await page.evaluate(too_wide) == 0
         measured = await page.evaluate(CONTRASTS)
         assert [(text, ratio) for text, ratio in measured if ratio < 4.5] == []
+        assert await faults(page) == []

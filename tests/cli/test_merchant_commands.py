@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -30,13 +31,25 @@ def test_the_guide(command: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """Every command of the guide, as printed, in its order; then what came of it."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "logo.png").write_bytes(png(64, 64))
-    key = ""
+    key = link = ""
     for line, _ in (step for block in consoles(guide("merchants.md")) for step in steps(block)):
-        arguments = [key if part.startswith("key_") else part for part in shlex.split(line)[1:]]
+        named = {"key": key, "lnk": link}
+        arguments = [named.get(part[:3], part) if ID.fullmatch(part) else part for part in shlex.split(line)[1:]]
         done = command(*arguments)
         assert done.returncode == 0, (line, done.stderr)
         if arguments[1] == "add-key":
             key = next(found[0] for found in ID.finditer(done.stdout) if found[0].startswith("key_"))
+        link = next((found[0] for found in ID.finditer(done.stdout) if found[0].startswith("lnk_")), link)
+    for name, amount in (("poster.html", False), ("pass.html", True)):
+        page = (tmp_path / name).read_text()
+        assert ("¥19.99" in page, "data:image/svg+xml" in page, "Example Store" in page) == (amount, True, True)
+        assert re.findall(r"(?:src|href)=.(?!data:)", page) == [], "nothing from elsewhere"
+    table, day_pass = answer(command, "links", "Example Store")["links"]
+    assert (table["least_minor"], table["most_minor"], table["subject"]) == (1, 1_000_000, "Table 7")
+    assert (day_pass["least_minor"], day_pass["most_minor"]) == (1999, 1999)
+    assert [one["disabled_at"] is None for one in (table, day_pass)] == [False, True]
+    gone = ("poster", "Example Store", "--link", table["link_id"], "--to", "again.html")
+    assert "--link" in refusal(command, *gone)
     shown = answer(command, "show", "example store")
     first, second = shown.pop("keys")
     assert shown | {"merchant_id": "", "logo": ""} == {

@@ -96,7 +96,7 @@ def test_both_languages_have_the_same_form() -> None:
     for pattern in (r"^#+ ", r"^- ", r"^\|", r"^<!-- .* -->$"):
         english, chinese = (re.findall(pattern, path.read_text(), re.MULTILINE) for path in (ENGLISH, CHINESE))
         assert chinese == english, pattern
-    english, chinese = (set(re.findall(r"\]\(docs/([^)#]+)", path.read_text())) for path in (ENGLISH, CHINESE))
+    english, chinese = (set(re.findall(r"\]\(docs/([^)#]+\.md)", path.read_text())) for path in (ENGLISH, CHINESE))
     originals = {f"zh-CN/{page}": original for page, original in CHINESE_PAGES.items()}
     assert {originals.get(page, page) for page in chinese} == english - {"accept-payments.md"}  # in Chinese: the index
 
@@ -291,7 +291,7 @@ def test_commands_of_the_merchants_guides_run_as_printed(surroundings: dict[str,
                 known["ENDPOINT"] = answer["id"]
             if "2026-000123-R1" in line:
                 assert (answer["amount_minor"], answer["merchant_refund_no"]) == (500, "2026-000123-R1")
-    assert answer["data"] == []
+    assert {delivery["object"] for delivery in answer["data"]} <= {"webhook_delivery"}  # of what was replayed
     search = (ROOT / "docs" / "concepts" / "payment-records.md").read_text()  # "payment-records.md"
     ((line, _),) = steps(consoles(search)[0])
     limit = time.monotonic() + 60

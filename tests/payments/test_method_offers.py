@@ -8,25 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from hutong.channels import ActionKind, Device, Offer, PaymentMethod, adapters
+from hutong.channels import Device, Offer, adapters
 from hutong.payments import CaptureMethod
 from hutong.payments.method_offers import cashier_methods, method_offers, one_per_wallet
 
 ACCOUNTS = {name: UUID(int=place) for place, name in enumerate(("wechat", "alipay", "unionpay", "stripe"), 1)}
 KNOWN = frozenset({"client_ip"})
-PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"
-AGENTS = {
-    PHONE + " Version/17.1 Safari/604.1": Device.PHONE,
-    PHONE + " MicroMessenger/8.0.44(0x18002c2f) NetType/WIFI Language/zh_CN": Device.WECHAT,
-    PHONE + " AliApp(AP/10.5.60) AlipayClient/10.5.60 Language/zh-Hans": Device.ALIPAY,
-    PHONE + "/sa-sdk-ios (com.unionpay.chsp) (cordova 4.5.4) (UnionPay/1.0 CloudPay) (version 939)": Device.UNIONPAY,
-    "Mozilla/5.0 (Linux; Android 14; Pixel 8) AppleWebKit/537.36 Chrome/120.0.0.0 Mobile Safari/537.36": Device.PHONE,
-    "Mozilla/5.0 (Linux; Android 14; Pixel Tablet) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36": Device.DESKTOP,
-    "Mozilla/5.0 (iPad; CPU OS 12_5 like Mac OS X) AppleWebKit/605.1.15 Version/12.1.2 Mobile/15E148": Device.DESKTOP,
-    "Mozilla/5.0 (Windows NT 10.0) Chrome/107.0 Safari/537.36 MicroMessenger/7.0.20 WindowsWechat(0x6)": Device.DESKTOP,
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/120.0.0.0 Safari/537.36": Device.DESKTOP,
-    "": Device.DESKTOP,
-}
 
 
 def offers(
@@ -35,16 +22,6 @@ def offers(
     found = [Offer(ACCOUNTS[name], adapters()[name].capabilities, sandbox=False, name=name) for name in channels]
     rates = {ACCOUNTS[name]: 0.99 - place / 10 for place, name in enumerate(best)}
     return method_offers(found, 1999, currency, capture, success=lambda account_id, _: rates.get(account_id, 0.5))
-
-
-@pytest.mark.parametrize("agent", AGENTS)
-def test_a_browser_tells_the_device(agent: str) -> None:
-    assert Device.of(agent) is AGENTS[agent]
-
-
-def test_the_client_hint_of_a_phone_is_believed() -> None:
-    assert Device.of("Mozilla/5.0 (X11; Linux x86_64)", "?1") is Device.PHONE
-    assert Device.of("Mozilla/5.0 (X11; Linux x86_64)", "?0") is Device.DESKTOP
 
 
 @pytest.mark.parametrize(
@@ -112,9 +89,3 @@ def test_noise_in_success_rates_moves_nothing() -> None:
     found = [Offer(ACCOUNTS[name], adapters()[name].capabilities, sandbox=False, name=name) for name in names]
     made = method_offers(found, 1999, "CNY", CaptureMethod.AUTOMATIC, success=lambda account, _: rates[account])
     assert [o.wallet for o in one_per_wallet(made, Device.DESKTOP, known=KNOWN)] == ["wechat", "alipay"]
-
-
-def test_a_channel_that_declares_no_devices_offers_what_its_action_allows() -> None:
-    assert PaymentMethod(ActionKind.QR_CODE).works_on == {Device.DESKTOP}
-    assert PaymentMethod(ActionKind.FORM).works_on == set(Device)
-    assert PaymentMethod(ActionKind.SDK).works_on == PaymentMethod(None).works_on == set()

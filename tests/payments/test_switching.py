@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from hutong import payments
@@ -316,18 +316,28 @@ async def test_a_switch_that_races_with_the_payers_success_never_credits_twice(w
         assert taken - returned == counted
 
 
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("choose"), st.sampled_from(sorted(METHODS))),
-        st.tuples(st.sampled_from(["open", "pay", "notify"]), st.integers(0, 3)),
-        st.tuples(st.sampled_from(["sweep", "close", "wait"]), st.integers(1, 6)),
+CHOICES = st.tuples(st.just("choose"), st.sampled_from(sorted(METHODS)))
+STEPS = st.builds(
+    lambda first, then: [*first, *then],
+    st.lists(CHOICES, min_size=1, max_size=3),
+    st.lists(
+        st.one_of(
+            CHOICES,
+            st.tuples(st.sampled_from(["open", "pay", "pay", "pay", "notify"]), st.integers(0, 3)),
+            st.tuples(st.sampled_from(["sweep", "close", "wait"]), st.integers(1, 6)),
+        ),
+        max_size=10,
     ),
-    min_size=3,
-    max_size=14,
 )
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+DOUBLE = [("choose", "test_qr"), ("choose", "test_form"), ("pay", 0), ("pay", 1)]
+
+
+@example(rule=Switching.PERMISSIVE, steps=[*DOUBLE, ("sweep", 1)])
+@example(rule=Switching.PERMISSIVE, steps=[*DOUBLE, ("notify", 1), ("close", 1), ("notify", 0)])
+@example(rule=Switching.PERMISSIVE, steps=[*DOUBLE[:2], ("choose", "test_link"), ("pay", 0), ("pay", 1), ("pay", 2)])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rule=st.sampled_from(Switching), steps=STEPS)
 async def test_whatever_payers_choose_open_and_pay_one_success_counts_and_every_other_goes_back_once(
     worlds: Any, rule: Switching, steps: list[tuple[str, Any]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -114,7 +115,7 @@ async def test_the_page_that_the_client_signs_opens_the_order(client: AliPay, ur
     async with aiohttp.ClientSession() as session:
         async with session.get(f"{client._gateway}?{order_string}") as page:
             assert page.status == 200
-            assert "CNY 88.00" in await page.text()
+            assert "¥88.00 CNY" in re.sub("<[^>]*>", "", await page.text())
         async with session.get(f"{client._gateway}?{order_string.replace('88.00', '88.01')}") as page:
             assert "isv.invalid-signature" in await page.text()
     found = await asyncio.to_thread(client.api_alipay_trade_query, out_trade_no=asked["out_trade_no"])

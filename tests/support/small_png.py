@@ -23,8 +23,9 @@ def smaller(png: bytes) -> bytes:
     counted = Counter(pixel for row in rows for pixel in row)
     palette = [color for color, _ in counted.most_common(256)]
     numbers = {color: number for number, color in enumerate(palette)}
-    for color in counted.keys() - numbers.keys():
-        numbers[color] = min(range(256), key=lambda number: _distance(palette[number], color))
+    for red, green, blue in counted.keys() - numbers.keys():
+        near = [(r - red) ** 2 + (g - green) ** 2 + (b - blue) ** 2 for r, g, b in palette]
+        numbers[red, green, blue] = near.index(min(near))
     lines = b"".join(b"\0" + bytes(numbers[pixel] for pixel in row) for row in rows)
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     colors = b"".join(map(bytes, palette))
@@ -49,16 +50,20 @@ def _rows(png: bytes) -> tuple[int, int, list[list[Pixel]]]:
 
 
 def _unfiltered(kind: int, line: bytearray, up: bytes, size: int) -> bytes:
-    for place in range(len(line)):
-        a, c = (line[place - size], up[place - size]) if place >= size else (0, 0)
-        b = up[place]
-        nearest = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2] if kind == 4 else 0
-        line[place] = (line[place] + (0, a, b, (a + b) // 2, nearest)[kind]) & 255
+    if kind == 2:
+        return bytes((value + b) & 255 for value, b in zip(line, up, strict=True))
+    if kind:
+        for place, value in enumerate(line):
+            a, c = (line[place - size], up[place - size]) if place >= size else (0, 0)
+            b = up[place]
+            line[place] = (value + (a if kind == 1 else (a + b) // 2 if kind == 3 else _nearest(a, b, c))) & 255
     return bytes(line)
 
 
-def _distance(one: Pixel, other: Pixel) -> int:
-    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True))
+def _nearest(a: int, b: int, c: int) -> int:
+    """Return the neighbor that is nearest to a + b - c, the filter of Paeth."""
+    to_a, to_b, to_c = abs(b - c), abs(a - c), abs(a + b - 2 * c)
+    return a if to_a <= to_b and to_a <= to_c else b if to_b <= to_c else c
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 Json = dict[str, Any]
 
 _ID = "_01kanf39z6e8rvqv6dkc35j5c1"
-_INSTANT = "2026-11-21T10:42:07.123456Z"
+_INSTANT = "2026-11-21T10:42:07.123Z"
 _OWN_IDS = {
     "Payment": "pay", "Attempt": "att", "Refund": "ref", "Dispute": "dsp", "DisputeResponse": "dsr", "Bill": "pay",
     "BillRefund": "ref", "BillMerchant": "mer", "WebhookEndpoint": "whe", "NewWebhookEndpoint": "whe",

@@ -68,7 +68,12 @@ async def _check_credentials(use: Services) -> None:
     "/metrics",
     summary="Get metrics",
     response_class=Response,
-    responses={200: {"description": "The metrics.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses={
+        200: {
+            "description": "The metrics.",
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": "hutong_exceptions_open 0.0\n"}},
+        }
+    },
 )
 async def get_metrics() -> Response:
     """Return the metrics of the process in the text format of Prometheus."""

@@ -70,7 +70,17 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
         logos = cashier.create_logo_router(services.directory)
         start_page = api.create_start_page(sandbox_url=sandbox_url, find_cashier=partial(find_cashier, settings))
         payers = cashier.create_router(checkout, services.clock, sandbox=settings.sandbox)
-        return [logos, payers, till.create_router(sandbox=settings.sandbox), start_page]
+        links = cashier.LinkPayments(
+            services.database,
+            services.lifecycle,
+            services.directory,
+            services.clock,
+            services.ids,
+            validity=services.cashier_validity,
+            longest=services.payment_validity,
+        )
+        linked = cashier.create_link_router(links, sandbox=settings.sandbox)
+        return [logos, payers, linked, till.create_router(sandbox=settings.sandbox), start_page]
 
     identifiers = opened.ids if opened else Ids(SystemClock(), zone=settings.zone)
     return api.create_app(open_services, identifiers=identifiers, extra=cashier_routes)

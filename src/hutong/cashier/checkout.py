@@ -26,6 +26,8 @@ _DECLINES = frozenset(
 """Our codes of the refusals of a payer's bank or wallet; the others are faults of the order or of the channel."""
 
 
+_UNSPECIFIC = "failed"
+"""Our code of a failure without a reason, whose text says no more than the page does."""
 _REPORTS_KEPT = 10_000
 
 
@@ -121,13 +123,15 @@ class PaymentCheckout:
         merchant = await self._directory.merchant(payment.merchant_id)
         last = payment.attempts[-1] if payment.attempts else None
         running = last if last is not None and last.is_open and payment.is_open else None
-        counted = payment.counted_attempt or payment.authorized_attempt
+        counted = payment.counted_attempt or payment.authorized_attempt or (None if payment.is_open else last)
         action = None
         if running is not None and running.action_kind is not None and payment.close_requested_at is None:
             action = PayerAction(ActionKind(running.action_kind), running.action_content or "")
         failure, declined = None, False
         if last is not None and last.state is payments.AttemptState.FAILED:
             failure, declined = self._payer_text(last) or {}, last.code in _DECLINES
+            if last.code == _UNSPECIFIC:
+                failure = {}
         offered = await self._lifecycle.route_selector.in_cashier(payment, device, preferred=merchant.methods)
         status = _status(payment, last)
         if status is CheckoutStatus.REQUIRES_PAYMENT and not (offered.names or offered.in_browser):

@@ -40,7 +40,8 @@ class CheckoutView:
         return_url: The merchant's address for the payer to return to after paying. Shown as a link only if it is http
             or https, like each address here.
         cancel_url: The merchant's address for a payer who goes back without having paid.
-        finished_at, finished_method: When the payment succeeded or was closed, and by which method it was paid.
+        finished_at, finished_method: When the payment succeeded or was closed, and the method that it was paid by, or
+            that was tried last.
         close_reason: Why it was closed: "merchant", "expired" or "operator".
         logo: The hash of the merchant's logo, under which it is served; None without one.
         color: The merchant's color as "#rrggbb"; None takes the page's own.

@@ -167,7 +167,7 @@ def render(
     merchant = formatting.display(view.merchant_name, limit=120)
     methods = [offered_method(name, texts, wallet=view.wallets.get(name)) for name in view.methods]
     running = offered_method(view.method, texts, wallet=view.wallets.get(view.method)) if view.method else None
-    return _template("checkout.html").render(
+    return template("checkout.html").render(
         texts=texts,
         languages=LANGUAGES.values(),
         assets=assets.assets(),
@@ -198,7 +198,7 @@ def render(
 
 def render_message(title: str, detail: str, texts: Translations, *, sandbox: bool) -> str:
     """Render a page with one message and nothing about any payment."""
-    return _template("message.html").render(
+    return template("message.html").render(
         texts=texts, languages=LANGUAGES.values(), assets=assets.assets(), title=title, detail=detail, sandbox=sandbox
     )
 
@@ -225,7 +225,8 @@ def _utc(at: datetime) -> str:
 
 
 @cache
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """Return a template of the cashier."""
     return _environment().get_template(name)
 
 

@@ -86,7 +86,7 @@ class Translations:
     broken_detail: str
     wallets: Mapping[str, str] = field(repr=False)
     methods: Mapping[str, str] = field(repr=False)
-    """By the method's name; the wallet's name is the fallback."""
+    """By the method's name, for those that do not begin with their wallet's."""
     hints: Mapping[str, str] = field(repr=False)
     """By the method's name."""
     any_hint: str
@@ -173,27 +173,11 @@ ENGLISH = Translations(
     broken="Something went wrong",
     broken_detail="We are looking into it. Before you pay again, open the link once more and see where it stands.",
     wallets={"wechat": "WeChat Pay", "alipay": "Alipay", "unionpay": "UnionPay", "card": "Bank card"},
-    methods={
-        "wechat_jsapi": "WeChat Pay inside WeChat",
-        "wechat_h5": "WeChat Pay on this phone",
-        "wechat_app": "WeChat Pay from an app",
-        "wechat_code": "WeChat Pay, by payment code",
-        "alipay_page": "Alipay website",
-        "alipay_wap": "Alipay on this phone",
-        "alipay_app": "Alipay from an app",
-        "alipay_jsapi": "Alipay in a mini program",
-        "alipay_code": "Alipay, by payment code",
-        "unionpay_front": "UnionPay online",
-        "unionpay_app": "UnionPay from an app",
-        "unionpay_code": "UnionPay, by payment code",
-        "unionpay_collection": "UnionPay collection",
-        "stripe_element": "Card or wallet in the shop's page",
-        "stripe_alipay": "Alipay in another currency",
-        "stripe_wechat": "WeChat Pay in another currency",
-    },
+    methods={"stripe_element": "Bank card", "stripe_alipay": "Alipay", "stripe_wechat": "WeChat Pay"},
     hints={
         "wechat_native": "Open WeChat, tap +, then Scan",
         "wechat_h5": "WeChat opens on this phone",
+        "wechat_jsapi": "You pay here in WeChat",
         "alipay_qr": "Open Alipay, then tap Scan",
         "alipay_page": "You sign in on Alipay's own page",
         "alipay_wap": "Alipay opens on this phone",
@@ -276,27 +260,11 @@ CHINESE = Translations(
     broken="出错了",
     broken_detail="我们正在处理。再次付款之前，请重新打开链接查看支付结果。",
     wallets={"wechat": "微信支付", "alipay": "支付宝", "unionpay": "云闪付", "card": "银行卡"},
-    methods={
-        "wechat_jsapi": "微信内支付",
-        "wechat_h5": "微信支付（本机）",
-        "wechat_app": "微信支付（应用内）",
-        "wechat_code": "微信付款码",
-        "alipay_page": "支付宝网页支付",
-        "alipay_wap": "支付宝（本机）",
-        "alipay_app": "支付宝（应用内）",
-        "alipay_jsapi": "支付宝（小程序）",
-        "alipay_code": "支付宝付款码",
-        "unionpay_front": "银联在线支付",
-        "unionpay_app": "云闪付（应用内）",
-        "unionpay_code": "银联付款码",
-        "unionpay_collection": "银联代收",
-        "stripe_element": "商户页面内的银行卡或钱包",
-        "stripe_alipay": "支付宝跨境支付",
-        "stripe_wechat": "微信跨境支付",
-    },
+    methods={"stripe_element": "银行卡", "stripe_alipay": "支付宝", "stripe_wechat": "微信支付"},
     hints={
         "wechat_native": "打开微信，点“+”，选“扫一扫”",
         "wechat_h5": "将在本机打开微信",
+        "wechat_jsapi": "在微信内直接付款",
         "alipay_qr": "打开支付宝，点“扫一扫”",
         "alipay_page": "在支付宝的页面登录并付款",
         "alipay_wap": "将在本机打开支付宝",

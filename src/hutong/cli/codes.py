@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 codes = typer.Typer(help="What channels' codes mean; a change takes two persons.", no_args_is_help=True)
 
 Channel = Annotated[str, typer.Argument(metavar="CHANNEL", help="The channel, such as wechat.")]
+Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The proposal, prp_….")]
 Interface = Annotated[str, typer.Argument(help="Such as pay or query; * stands for every interface.")]
 Code = Annotated[str, typer.Argument(help="The channel's code.")]
 SubCode = Annotated[str, typer.Option("--sub-code", help="By default, every sub-code.")]
@@ -97,7 +98,7 @@ def propose(
 
 
 @codes.command("approve")
-def approve(proposal_id: str, key: KeyFile, reason: Reason) -> None:
+def approve(proposal_id: Proposal, key: KeyFile, reason: Reason) -> None:
     """Approve another person's proposal; every process applies it within seconds."""
     from hutong.channels import codes
 
@@ -106,7 +107,7 @@ def approve(proposal_id: str, key: KeyFile, reason: Reason) -> None:
 
 
 @codes.command("reject")
-def reject(proposal_id: str, key: KeyFile, reason: Reason) -> None:
+def reject(proposal_id: Proposal, key: KeyFile, reason: Reason) -> None:
     """Reject another person's proposal."""
     decide_proposal(proposal_id, key, reason, {}, approve=False)
     print_line("rejected")

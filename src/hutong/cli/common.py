@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from typer.core import TyperGroup
 
+from hutong.cli.help_form import make_uniform
 from hutong.cli.output import print_problem
 from hutong.clock import SystemClock
 from hutong.errors import HutongError, InvalidParameter, Unavailable
@@ -49,6 +50,10 @@ _FILE_BYTES_MAX = 1 << 20
 
 class HutongGroup(TyperGroup):
     """The group of all commands. An error meant for people ends a command with one line and the status of its class."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        make_uniform(self)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments. One that is not text in UTF-8 is refused: no command could store or compare it."""

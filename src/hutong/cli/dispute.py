@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 dispute = typer.Typer(help="Disputes of payers.", no_args_is_help=True)
 
 _MOST = 999_999_999_999_999
-DisputeId = Annotated[str, typer.Argument(metavar="DISPUTE", help="Its id, dsp_….")]
+DisputeId = Annotated[str, typer.Argument(metavar="DISPUTE", help="The dispute, dsp_….")]
 Minor = Annotated[
     int, typer.Argument(min=1, max=_MOST, metavar="AMOUNT", help="What the payer disputes, in minor units.")
 ]
@@ -53,8 +53,8 @@ class State(StrEnum):
 
 @dispute.command("list")
 def list_disputes(
-    state: Annotated[State | None, typer.Option(help="Those in this state alone.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    state: Annotated[State | None, typer.Option(help="Only disputes in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most rows to show.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List the disputes of all merchants, newest first."""
@@ -136,7 +136,7 @@ def enter_dispute(
 @dispute.command("move")
 def move_dispute(
     dispute_id: DisputeId,
-    state: Annotated[State, typer.Argument(help="How it has gone on.")],
+    state: Annotated[State, typer.Argument(help="The new state.")],
     key: KeyFile,
     reason: Reason,
     taken: Annotated[

@@ -9,14 +9,16 @@ import typer
 
 from hutong.cli.common import Json
 
-drill = typer.Typer(help="Drills: make something fail under load, and show the effect.", no_args_is_help=True)
+drill = typer.Typer(
+    help="Failure drills: break a channel under load and watch the platform react.", no_args_is_help=True
+)
 
 
 @drill.command("routing")
 def routing(
     as_json: Json = False,
     rate: Annotated[float, typer.Option(min=1, help="Payments a second.")] = 20,
-    outage: Annotated[float, typer.Option(min=3, help="For how many seconds the account fails.")] = 20,
+    outage: Annotated[float, typer.Option(min=3, help="How long the account fails, in seconds.")] = 20,
 ) -> None:
     """Make one of three accounts fail under load, then recover; show the traffic leave it and come back."""
     from hutong.demo import run_drill_routing

@@ -21,6 +21,7 @@ from hutong.cli.merchant_of import (
 )
 from hutong.cli.merchant_update import VALIDITY_MINUTES_MAX, updating
 from hutong.cli.output import print_json, print_line, print_result
+from hutong.cli.poster import posters
 from hutong.cli.tables import print_table
 from hutong.clock import SystemClock
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 merchant = typer.Typer(help="Merchants, their settings and their API keys.", no_args_is_help=True)
 merchant.add_typer(updating)
 merchant.add_typer(keys)
+merchant.add_typer(posters)
 
 FeePpm = Annotated[int, typer.Option("--fee-ppm", help="Our fee, in parts per million of each payment.")]
 

@@ -29,7 +29,7 @@ def add(
     reason: Reason = "from the command line",
     as_json: Json = False,
 ) -> None:
-    """Register an operator and issue the key, which is shown this once."""
+    """Register an operator and issue the key, which is shown only once."""
     from hutong import ids, operators
     from hutong.errors import InvalidParameter
 
@@ -84,7 +84,10 @@ def list_all(as_json: Json = False) -> None:
 
 
 @operator.command("disable")
-def disable(operator_id: str, reason: Reason = "from the command line") -> None:
+def disable(
+    operator_id: Annotated[str, typer.Argument(metavar="OPERATOR", help="The operator, opr_….")],
+    reason: Reason = "from the command line",
+) -> None:
     """Disable an operator, at once and permanently; their open proposals are void."""
     from hutong import ids, operators
 
@@ -99,7 +102,7 @@ def disable(operator_id: str, reason: Reason = "from the command line") -> None:
 
 @audit.command("list")
 def audit_list(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 50, as_json: Json = False
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most rows to show.")] = 50, as_json: Json = False
 ) -> None:
     """List the recorded actions, newest first."""
     from hutong import operators

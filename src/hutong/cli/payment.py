@@ -22,10 +22,10 @@ payment.add_typer(lookup)
 
 @payment.command("in-doubt")
 def in_doubt(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most rows of each kind.")] = 100,
     as_json: Json = False,
 ) -> None:
-    """List the attempts and refunds without a channel answer, oldest first."""
+    """List attempts and refunds whose outcome the channel has not confirmed, oldest first."""
     from hutong import payments
     from hutong.clock import SystemClock
 
@@ -65,13 +65,13 @@ _SHOWN = (
     "first_seen_at",
 )
 
-ExceptionId = Annotated[str, typer.Argument(metavar="EXCEPTION", help="Its id, exc_….")]
+ExceptionId = Annotated[str, typer.Argument(metavar="EXCEPTION", help="The exception, exc_….")]
 
 
 @payment.command("exceptions")
 def list_exceptions(
-    decided: Annotated[bool, typer.Option("--all", help="Those that are decided, too.")] = False,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
+    decided: Annotated[bool, typer.Option("--all", help="Also exceptions that are decided.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The most rows to show.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List what channels have reported that does not fit an order and waits for a decision, newest first."""

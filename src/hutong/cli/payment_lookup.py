@@ -49,11 +49,12 @@ def list_payments(
         str | None, typer.Option("--merchant", metavar="MERCHANT", help="Only this merchant's, by id or name.")
     ] = None,
     order_no: Annotated[
-        str | None, typer.Option("--order", metavar="NUMBER", help="Only those with this order number of the merchant.")
+        str | None,
+        typer.Option("--order", metavar="NUMBER", help="Only payments with this order number of the merchant."),
     ] = None,
-    status: Annotated[Status | None, typer.Option("--status", help="Only those in this state.")] = None,
+    status: Annotated[Status | None, typer.Option("--status", help="Only payments in this state.")] = None,
     method: Annotated[
-        str | None, typer.Option("--method", metavar="METHOD", help="Only those with an attempt by this method.")
+        str | None, typer.Option("--method", metavar="METHOD", help="Only payments with an attempt by this method.")
     ] = None,
     since: Annotated[
         datetime | None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 restore = typer.Typer(help="Catching up after a restore of the database.", no_args_is_help=True)
 
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept permanently.")]
 
 
 @restore.command("status")
@@ -191,7 +191,7 @@ def dismiss_bill(
     reason: Reason,
     by: Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.")] = "operator",
 ) -> None:
-    """Do without a bill of `status`, such as that of an account that was closed."""
+    """Continue without a bill that `status` lists, such as that of an account that was closed."""
     from hutong import ids, payments
     from hutong.clock import SystemClock
 

@@ -50,8 +50,8 @@ def pay(
     channel: Channel,
     number: Number,
     force: Annotated[bool, typer.Option("--force", help="Take the money although the order is closed.")] = False,
-    copies: Annotated[int, typer.Option(help="How many notifications to send at once.")] = 1,
-    lose: Annotated[int, typer.Option(help="How many of the first notifications to lose.")] = 0,
+    copies: Annotated[int, typer.Option(help="The number of notifications to send at once.")] = 1,
+    lose: Annotated[int, typer.Option(help="The number of first notifications to lose.")] = 0,
     delay_ms: Annotated[int, typer.Option(help="Wait before the first notification.")] = 0,
     reorder: Annotated[bool, typer.Option("--reorder", help="Notify after a later notification.")] = False,
     amount_delta_minor: Annotated[int, typer.Option(help="Falsify the amount in the notification by this much.")] = 0,
@@ -154,10 +154,12 @@ def payout(
 @sandbox.command()
 def fault(
     channel: Channel,
-    interface: Annotated[str, typer.Argument(help="The interface: place, query, close, refund, …")],
-    kind: Annotated[str, typer.Argument(help="dropped, reply_lost, paid_reply_lost, error, slow, unsigned, …")],
+    interface: Annotated[str, typer.Argument(help="The interface, such as place, query, close or refund.")],
+    kind: Annotated[
+        str, typer.Argument(help="The fault, such as dropped, reply_lost, paid_reply_lost, error, slow or unsigned.")
+    ],
     match: Annotated[str, typer.Option(help="Only calls whose number or description contains this.")] = "",
-    times: Annotated[int, typer.Option(help="For how many calls.")] = 1,
+    times: Annotated[int, typer.Option(help="The number of calls that it affects.")] = 1,
     status: Annotated[int, typer.Option(help="For error: the status.")] = 500,
     code: Annotated[str, typer.Option(help="For error: the channel's code.")] = "SYSTEM_ERROR",
     ms: Annotated[int, typer.Option(help="For slow: how slow.")] = 0,
@@ -170,11 +172,11 @@ def fault(
 @sandbox.command()
 def faults(
     channel: Channel,
-    latency_ms: Annotated[int | None, typer.Option(help="Before every answer.")] = None,
+    latency_ms: Annotated[int | None, typer.Option(help="The delay before every answer.")] = None,
     percent: Annotated[int | None, typer.Option(help="The percentage of calls that fail.")] = None,
-    maintenance_ms: Annotated[int | None, typer.Option(help="For how long nothing works.")] = None,
-    auto_pay_ms: Annotated[int | None, typer.Option(help="After how long payers pay by themselves.")] = None,
-    money_out_ms: Annotated[int | None, typer.Option(help="After how long refunds and payouts end.")] = None,
+    maintenance_ms: Annotated[int | None, typer.Option(help="The duration of a full outage.")] = None,
+    auto_pay_ms: Annotated[int | None, typer.Option(help="The delay after which payers pay by themselves.")] = None,
+    money_out_ms: Annotated[int | None, typer.Option(help="The delay after which refunds and payouts end.")] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Refunds and payouts end only by a command.")] = False,
     strict: Annotated[
         bool | None, typer.Option("--strict/--no-strict", help="Whether the channel's published rules are checked.")

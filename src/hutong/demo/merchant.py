@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -121,10 +122,13 @@ class Client:
 
 
 async def register_merchant(database: db.Database, name: str, fee_ppm: int, *, zone: int = 0) -> merchants.ApiKey:
-    """Register a merchant, as an operator would; return its first API key."""
+    """Register a merchant, as an operator would; return its first API key.
+
+    Its payments can be paid for a long time, so that the cashier's address that is printed still offers methods.
+    """
     clock = SystemClock()
     ids = Ids(clock, zone=zone)
-    new = merchants.NewMerchant(ids.new(), name, fee_ppm)
+    new = merchants.NewMerchant(ids.new(), name, fee_ppm, payment_validity=timedelta(days=15))
     async with database.transaction() as tx:
         await merchants.create_merchant(tx, new, now=clock.now())
         return await merchants.create_api_key(

@@ -5,11 +5,15 @@ and a changed setting is seen within them; a key opens what its scopes name, unt
 the audit journal is found; a logo is what its content proves it to be.
 """
 
+from hutong.merchants import payment_links
+
+# isort: split
 from hutong.merchants.directory import Directory
 from hutong.merchants.keys import create_api_key, list_api_keys, revoke_api_key, verify_keys
 from hutong.merchants.merchants import (
     check_return_url,
     create_merchant,
+    find_logo,
     find_merchants,
     list_merchants,
     set_logo,
@@ -31,9 +35,11 @@ __all__ = [
     "check_return_url",
     "create_api_key",
     "create_merchant",
+    "find_logo",
     "find_merchants",
     "list_api_keys",
     "list_merchants",
+    "payment_links",
     "return_address",
     "revoke_api_key",
     "set_logo",

@@ -13,7 +13,7 @@ from hutong import db
 from hutong.errors import Unauthorized
 from hutong.merchants.errors import KeyExpired, MerchantDisabled, ScopeMissing
 from hutong.merchants.logo import Logo
-from hutong.merchants.merchants import read_merchant
+from hutong.merchants.merchants import find_logo, read_merchant
 from hutong.merchants.model import KeyLimits, Merchant
 from hutong.merchants.statements import sql
 
@@ -95,12 +95,12 @@ class Directory:
         """Return the logo with this hash; None if no merchant has it."""
         if digest not in self._logos:
             async with self._database.transaction() as tx:
-                row = await sql.find_logo.fetchrow(tx, digest)
-            if row is None:
+                found = await find_logo(tx, digest)
+            if found is None:
                 return None
             if len(self._logos) >= _LOGOS_KEPT:
                 self._logos.clear()
-            self._logos[digest] = Logo(row["logo_media_type"], row["logo_content"])
+            self._logos[digest] = Logo(*found)
         return self._logos[digest]
 
     @staticmethod

@@ -94,6 +94,12 @@ async def find_merchants(tx: db.Tx, merchant_ids: Sequence[UUID]) -> dict[UUID, 
     return {merchant.merchant_id: merchant for merchant in map(read_merchant, rows)}
 
 
+async def find_logo(tx: db.Tx, digest: str | None) -> tuple[str, bytes] | None:
+    """Return the media type and the content of the logo with this hash; None if there is none."""
+    row = None if digest is None else await sql.find_logo.fetchrow(tx, digest)
+    return None if row is None else (row["logo_media_type"], row["logo_content"])
+
+
 async def list_merchants(tx: db.Tx, *, part: str | None = None, limit: int) -> list[Merchant]:
     """Return merchants, those registered last first.
 

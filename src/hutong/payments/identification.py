@@ -1,4 +1,4 @@
-"""Payers whom a channel has to identify before an attempt: which account asks, and what it is told."""
+"""Payers whom a channel has to identify before an attempt: the account that asks, and the answer."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class PayerIdentification:
         self._route_selector = route_selector
 
     async def account(self, payment: Payment, method: str) -> UUID | None:
-        """Return the account whose channel has to tell who the payer is; None if no account needs to be told.
+        """Return the account whose channel has to tell who the payer is; None if no account needs that.
 
         Errors:
             NoRoute: no such account takes the payment.
         """
         offers = await self._route_selector.offers()
-        told = {
+        identifying = {
             offer.account_id: offer.capabilities.methods[method].identifies
             for offer in offers
             if method in offer.capabilities.methods and offer.capabilities.methods[method].identifies
         }
-        if not told:
+        if not identifying:
             return None
         request = RouteRequest(
             method,
             payment.amount_minor,
             payment.currency,
-            payer=dict.fromkeys(frozenset().union(*told.values()), "?"),
+            payer=dict.fromkeys(frozenset().union(*identifying.values()), "?"),
             capture_method=payment.capture_method,
             merchant_id=payment.merchant_id,
             merchant_order_no=payment.merchant_order_no,
@@ -44,7 +44,7 @@ class PayerIdentification:
             fee_ppm=payment.fee_ppm,
             payment_id=payment.payment_id,
         )
-        others = frozenset(offer.account_id for offer in offers) - told.keys()
+        others = frozenset(offer.account_id for offer in offers) - identifying.keys()
         return (await self._route_selector.choose(replace(request, tried=others))).account_id
 
     async def url(self, account_id: UUID, method: str, *, return_url: str, state: str) -> str:

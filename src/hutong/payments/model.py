@@ -44,7 +44,6 @@ class AttemptState(StrEnum):
 
 
 _P, _A = PaymentStatus, AttemptState
-
 PAYMENT_TRANSITIONS: Mapping[PaymentStatus, frozenset[PaymentStatus]] = {
     _P.REQUIRES_PAYMENT: frozenset({_P.PROCESSING, _P.CLOSED}),
     _P.PROCESSING: frozenset({_P.REQUIRES_PAYMENT, _P.REQUIRES_CAPTURE, _P.SUCCEEDED, _P.CLOSED}),
@@ -369,9 +368,8 @@ class Payment:
 
         Its payment is to be closed, or it must make way for another one and the payer has not authorized it meanwhile.
         """
-        if self.close_requested_at is not None:
-            return True
-        return attempt.close_requested_at is not None and attempt.state is not AttemptState.AUTHORIZED
+        makes_way = attempt.close_requested_at is not None and attempt.state is not AttemptState.AUTHORIZED
+        return makes_way or self.close_requested_at is not None
 
 
 class PaymentEventType(StrEnum):

@@ -40,7 +40,7 @@ class RouteRequest:
         payment_id: Keeps a payment in one arm of an experiment.
         in_cashier: Whether the cashier asks, whose orders live shorter where they could not be ended otherwise.
         life: The longest life of the order; None is what the channel takes.
-        identified_by: The account whose channel has told who the payer is, for which alone that holds.
+        identified_by: The account whose channel has identified the payer, for which alone that holds.
     """
 
     method: str

@@ -31,7 +31,9 @@ HeadingIn = Annotated[search.HeadingLanguage, Query(description="The language of
 Marked = Annotated[
     bool, Query(description="Whether to begin with a byte-order mark, by which Excel knows that the file is in UTF-8.")
 ]
-CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+CSV: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/csv": {"schema": {"type": "string"}, "example": search.to_csv([], heading=True)}}}
+}
 
 
 @router.get(

@@ -104,7 +104,7 @@ async def list_payments(
     metadata: Annotated[
         str | None,
         Query(
-            max_length=12_000,
+            max_length=2_000,
             description="Only payments whose metadata have all of these names and values: a JSON object, such as "
             '`{"shop":"12"}`.',
         ),

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from hutong.api.dependencies import Caller, Services, Use
 from hutong.api.problems import responses
-from hutong.api.requests import RequestModel, StrictRoute
+from hutong.api.requests import Instant, RequestModel, StrictRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import example_body
 from hutong.clock import SandboxClock, instant
@@ -35,7 +35,7 @@ class ClockAdvance(RequestModel):
     model_config = ConfigDict(json_schema_extra={"examples": [{"advance_seconds": 86_400}]})
 
     advance_seconds: int | None = Field(default=None, ge=1, le=_STEP_MAX_S, description="At most 366 days at once.")
-    now: AwareDatetime | None = Field(default=None, description="The instant to move to; it must be in the future.")
+    now: Instant | None = Field(default=None, description="The instant to move to; it must be in the future.")
 
     @model_validator(mode="after")
     def _one_of_two(self) -> Self:

@@ -39,7 +39,7 @@ Reference = Annotated[
 Line = Annotated[
     list[str], typer.Option(metavar="ACCOUNT:AMOUNT:CURRENCY", help="A line, in minor units; may be repeated.")
 ]
-Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_…")]
+Proposal = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The proposal, prp_….")]
 
 
 @bookings_commands.command("transfers")

@@ -116,7 +116,7 @@ def set_cut_time(
             help="Whether a day ends on its own date or on the date after it; by default its own from noon on.",
         ),
     ] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Skip the confirmation.")] = False,
 ) -> None:
     """Set the time at which days end, from now on, after showing what it means."""
     from hutong import ledger as books

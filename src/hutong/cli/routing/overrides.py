@@ -45,7 +45,9 @@ def block(
 
 @overriding.command("lift")
 def lift(
-    override: Annotated[str, typer.Argument(metavar="OVERRIDE", help="Such as rto_…")], key: KeyFile, reason: Reason
+    override: Annotated[str, typer.Argument(metavar="OVERRIDE", help="The override, rto_….")],
+    key: KeyFile,
+    reason: Reason,
 ) -> None:
     """Lift a pin or a block before its end."""
     from hutong import ids, routing

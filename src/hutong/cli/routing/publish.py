@@ -20,7 +20,7 @@ publishing = typer.Typer()
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="A configuration, or a file of decision tables that becomes its rules.")
 ]
-ProposalId = Annotated[str, typer.Argument(metavar="PROPOSAL", help="Such as prp_…")]
+ProposalId = Annotated[str, typer.Argument(metavar="PROPOSAL", help="The proposal, prp_….")]
 
 
 @publishing.command("check")

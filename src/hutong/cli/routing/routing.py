@@ -30,7 +30,7 @@ routing.add_typer(trial, name="trial")
 
 @routing.command("explain")
 def explain(
-    payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="Such as pay_…")], as_json: Json = False
+    payment: Annotated[str, typer.Argument(metavar="PAYMENT", help="The payment, pay_….")], as_json: Json = False
 ) -> None:
     """Explain each attempt of a payment: the accounts, why some did not qualify, and why one was selected."""
     from hutong import ids, payments, routing

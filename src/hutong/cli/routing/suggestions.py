@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 suggestions = typer.Typer(help="Switches that an operator has to confirm or dismiss.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="SUGGESTION", help="Such as rts_…")]
+Name = Annotated[str, typer.Argument(metavar="SUGGESTION", help="The suggestion, rts_….")]
 
 
 @suggestions.command("list")

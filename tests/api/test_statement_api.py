@@ -90,7 +90,7 @@ async def test_the_rows_of_a_played_day_add_up_to_the_change_of_the_balance(plat
         assert all(len(row[name]) == len("2026-01-01T00:00:00.000Z") and row[name].endswith("Z") for row in found[3:6])
 
 
-async def test_the_heading_is_chinese_and_the_character_set_marked_on_request(
+async def test_headings_are_in_chinese_and_the_file_begins_with_a_byte_order_mark_on_request(
     platform_api: PlatformApi, shop: Shop
 ) -> None:
     await paid(platform_api, shop, subject="糖醋排骨")

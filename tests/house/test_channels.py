@@ -40,7 +40,7 @@ CHANNELS = SOURCE / "channels"
 FOLDERS = sorted(path.parent for path in CHANNELS.glob("*/adapter.py"))
 ROLES = {
     "__init__", "adapter", "credentials", "client", "requests", "responses", "notifications", "refunds", "payouts",
-    "bill", "diagnostics", "disputes", "authorizations", "merchant",
+    "bill", "diagnostics", "disputes", "authorizations", "identity", "merchant",
 }  # fmt: skip
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 ADAPTERS = "Channel adapters know the wire and nothing of our books"

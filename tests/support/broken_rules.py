@@ -30,17 +30,17 @@ Patch = pytest.MonkeyPatch
 
 def close_without_asking(patch: Patch) -> None:
     """What shall end is ended here, whatever its channel knows."""
-    resolve = AttemptLifecycle._resolve_open
+    bring_on = AttemptLifecycle.bring_on
 
     async def ends(self: Any, attempt: Any) -> Any:
         payment = await self._find(attempt.payment_id)
         if not payment.wants_end(attempt):
-            return await resolve(self, attempt)
+            return await bring_on(self, attempt)
         closed = channels.ChannelAnswer(channels.ChannelState.CLOSED)
         await self._record_answer(attempt, closed, Source.CLOSE)
         return closed
 
-    patch.setattr(AttemptLifecycle, "_resolve_open", ends)
+    patch.setattr(AttemptLifecycle, "bring_on", ends)
 
 
 def refund_without_a_lock(patch: Patch) -> None:

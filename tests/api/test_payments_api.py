@@ -327,7 +327,10 @@ async def test_a_refused_attempt_has_the_channels_code_ours_and_a_text_for_the_p
     assert attempt["state"] == "failed"
     assert attempt["channel_code"] == "PARAM_ERROR"
     assert attempt["channel_message"]
-    assert platform_api.accounts.text("wechat", "pay/PARAM_ERROR") == (attempt["text"]["en"], attempt["text"]["zh"])
+    assert platform_api.accounts.text("wechat", "pay/PARAM_ERROR", failed=True) == (
+        attempt["text"]["en"],
+        attempt["text"]["zh"],
+    )
     assert attempt["retryable"] is False
 
 

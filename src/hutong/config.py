@@ -13,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hutong.errors import ConfigurationError
+from hutong.field_errors import sentence
 
 
 class Settings(BaseSettings):
@@ -261,8 +262,9 @@ def load() -> Settings:
         settings = Settings()
     except ValidationError as error:
         faults += [
-            f"HUTONG_{str(fault['loc'][0]).upper()}: {fault['msg'].removeprefix('Value error, ')}"
+            f"{name}: {sentence(fault, name)}"
             for fault in error.errors()
+            for name in (f"HUTONG_{str(fault['loc'][0]).upper()}",)
         ]
     if faults:
         raise ConfigurationError("; ".join(faults), param=faults[0].split(":")[0])

@@ -12,9 +12,9 @@ import pytest
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from hutong.api import ERROR_CODES, EVENT_TYPES, GENERAL_CODES
-from hutong.api.details import UNKNOWN_FORM, form_of
 from hutong.api.schemas import enums
 from hutong.events.model import DisabledReason
+from hutong.field_errors import UNKNOWN_FORM, form_of
 from hutong.ledger import AccountOwner
 from hutong.operators.model import ProposalState
 from hutong.payments.model import CloseReason

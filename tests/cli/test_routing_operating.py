@@ -37,7 +37,7 @@ def test_a_file_is_checked_without_a_database(command: Run, tmp_path: Path, monk
     wrong = written(tmp_path, '{\n"policies": {"": {\n"weights": {"latency": 1.5}}}\n}')
     refused = command("routing", "check", wrong)
     assert refused.returncode == 2
-    assert "routing_configuration_refused: line 3: policies..weights.latency" in refused.stderr
+    assert "routing_configuration_refused: line 3: `policies..weights.latency` must be at most 1" in refused.stderr
     output = json.loads(command("routing", "check", wrong, "--json").stdout)
     assert (output["ok"], output["param"]) == (False, "policies..weights.latency")
 

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
 
 from hutong import errors
-from hutong.api.details import field_of, sentence
 from hutong.api.error_codes import ERROR_CODES
 from hutong.api.schemas.open_names import ErrorCode, PaymentMethod, Wallet
+from hutong.field_errors import field_of, sentence
 from hutong.http_responses import PROBLEM_MEDIA_TYPE, REPLAYED, problem_response
 from hutong.telemetry import get_logger
 

@@ -19,6 +19,7 @@ from hutong.channels.codes.codes import Codes, load_codes
 from hutong.channels.http import Http
 from hutong.channels.protocol import Channel
 from hutong.errors import InvalidParameter
+from hutong.field_errors import sentence
 
 GROUP = "hutong.channels"
 
@@ -80,9 +81,9 @@ def read_credentials(
             dict(credentials), context={"sandbox": sandbox, "stored": stored}
         )
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         param = ".".join(["credentials", *(str(part) for part in first["loc"])])
-        raise InvalidParameter(f"{param}: {first['msg']}", param=param) from None
+        raise InvalidParameter(sentence(first, param), param=param) from None
 
 
 def make_channel(channel: str, credentials: Mapping[str, object], http: Http, *, sandbox: bool) -> Channel:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from hutong.field_errors import sentence
 from hutong.routing.configuration.calendar import Window
 from hutong.routing.configuration.price import Price, Tier
 from hutong.routing.configuration.rules import read_rules
@@ -172,7 +173,7 @@ def read_configuration(
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationRefused(f"{where}: {first['msg']}", param=where or "document") from None
+        raise ConfigurationRefused(sentence(first, where or "document"), param=where or "document") from None
     _check_accounts(read.accounts)
     if candidates is not None:
         _check_names(read, {candidate.name for candidate in candidates})
@@ -191,7 +192,7 @@ def read_configuration(
 def _health(settings: _Health) -> HealthPolicy:
     if settings.cooldown_max_s < settings.cooldown_s:
         raise ConfigurationRefused(
-            "health.cooldown_max_s: must not be less than cooldown_s", param="health.cooldown_max_s"
+            "`health.cooldown_max_s` must not be less than `health.cooldown_s`", param="health.cooldown_max_s"
         )
     return HealthPolicy(
         cooldown=timedelta(seconds=settings.cooldown_s),

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from test_bad_input import check_problem
 
-from hutong.api.details import UNKNOWN_FORM, form_of
+from hutong.field_errors import UNKNOWN_FORM, form_of
 from support.running_platform import PlatformApi, Shop
 
 TYPICAL = [

@@ -1,4 +1,4 @@
-"""The details of refused requests: a sentence that names the field and says what it must be."""
+"""What is wrong with a field of a request, a document or a setting: a sentence that names it."""
 
 from __future__ import annotations
 
@@ -85,13 +85,18 @@ def field_of(location: Sequence[object]) -> str:
     return ".".join(parts[1:]) or parts[0]
 
 
-def sentence(error: Mapping[str, Any]) -> str:
+def sentence(error: Mapping[str, Any], field: str | None = None) -> str:
     """Return what is wrong with a field, as a sentence that names it.
 
     Args:
         error: An error of the validation, as pydantic describes it.
+        field: The name of the field; by default its path in the request.
     """
-    return f"{_subject(error['loc'])} {_predicate(error)}" if _has_no_subject(error) else str(error["ctx"]["error"])
+    if not _has_no_subject(error):
+        return _own_words(error)
+    if field is None:
+        return f"{_subject(error['loc'])} {_predicate(error)}"
+    return f"`{field}` {'is not known' if error['type'] == 'extra_forbidden' else _predicate(error)}"
 
 
 def _subject(location: Sequence[object]) -> str:
@@ -104,13 +109,18 @@ def _subject(location: Sequence[object]) -> str:
 
 
 def _has_no_subject(error: Mapping[str, Any]) -> bool:
-    return error["type"] != "value_error" or bool(_PREDICATE.match(str(error["ctx"]["error"])))
+    return error["type"] != "value_error" or bool(_PREDICATE.match(_own_words(error)))
+
+
+def _own_words(error: Mapping[str, Any]) -> str:
+    """Return the text of a rule of ours, with or without the context that may have been left out."""
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _predicate(error: Mapping[str, Any]) -> str:
     kind, context = str(error["type"]), error.get("ctx", {})
     if kind == "value_error":
-        return str(context["error"])
+        return _own_words(error)
     if kind == "string_pattern_mismatch":
         return f"must be {form_of(context['pattern'])}"
     if kind in ("enum", "literal_error"):

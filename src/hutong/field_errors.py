@@ -1,4 +1,4 @@
-"""What is wrong with a field of a request, a document or a setting: a sentence that names it."""
+"""Sentences about wrong fields of requests, documents and settings; each names its field."""
 
 from __future__ import annotations
 

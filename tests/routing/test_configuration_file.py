@@ -35,7 +35,7 @@ def refused(source: str) -> ConfigurationRefused | RulesRefused:
         ('{"policies": {"":\n{"weights":\n{"objective": -0.1}}}}', "line 3: `policies..weights.objective` must"),
         ('{"policies": {"": {"priority": ["a1",\n"a3"]}}}', "line 2: policies..priority.1: there is no account a3"),
         ('{"policies": {"": {"split": {"a1": 1,\n"a3": 1}}}}', "line 2: policies..split.a3: there is no account a3"),
-        ('{"accounts": {\n"a1": {"price":\n{}}}}', "line 3: accounts.a1.price.tiers"),
+        ('{"accounts": {\n"a1": {"price":\n{}}}}', "line 3: `accounts.a1.price.tiers` is required"),
         ('{"accounts": {"a1": {"month_limit_minor": 0},\n"a2": {"merchants": []}}}',
          "line 2: accounts.a2: with this every channel is excluded"),
         ("[" * 100_000, "line 1: "),

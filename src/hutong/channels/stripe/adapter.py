@@ -246,11 +246,14 @@ class Stripe(Channel):
         return cancelled if cancelled.state in FINAL_STATES else replace(answer, state=ChannelState.UNKNOWN)
 
     async def close(self, order: OrderReference, *, now: datetime) -> ChannelAnswer:
-        """Cancel the intent or expire the page; where the money is taken, the answer is SUCCEEDED."""
+        """Cancel the intent or expire the page; where the money is taken, the answer is SUCCEEDED.
+
+        A page whose payer has agreed cannot expire any more: its intent holds the money, and is canceled.
+        """
         check_number(order.attempt_no, "attempt_no")
         try:
             order_no = order.channel_order_no
-            if order_no is None:
+            if order_no is None or is_id(order_no, "cs_"):
                 current = await self._find(order)
                 if current.state is not ChannelState.PENDING and current.state is not ChannelState.AUTHORIZED:
                     return current

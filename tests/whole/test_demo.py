@@ -226,7 +226,7 @@ def test_a_port_of_another_program_is_named_as_such(environment: dict[str, str],
 def test_commands_that_are_ended_while_they_start_a_platform_leave_nothing_behind(
     environment: dict[str, str], short_folder: Path, rng: random.Random
 ) -> None:
-    pause_s, number = rng.uniform(0.3, 6), rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    pause_s, number = rng.uniform(0, 4), rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     print(f"{number.name} after {pause_s:.2f} s")
     running = []
     for arguments in (["demo", "--serve"], ["drill", "routing"], ["bench", "payments"]):
@@ -240,6 +240,10 @@ def test_commands_that_are_ended_while_they_start_a_platform_leave_nothing_behin
         }
         command = [sys.executable, "-c", AS_IN_A_TERMINAL, *arguments]
         running.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, env=environment | settings))
+    deadline = time.monotonic() + 60
+    while not all(psutil.Process(process.pid).children() for process in running):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     time.sleep(pause_s)
     for process in running:
         process.send_signal(number)

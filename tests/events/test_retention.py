@@ -105,7 +105,7 @@ async def test_a_partition_of_events_takes_every_index_of_the_journal(world: Wor
         "GROUP BY i.inhparent, i.inhrelid",
     )
     assert set(counted) == {
-        ("events.outbox", 4),
+        ("events.outbox", 5),
         ("events.delivery", 4),
         ("events.delivery_try", 1),
         ("events.stream_entry", 2),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from playwright.async_api import expect
 
-from browser.conftest import Open
+from browser.conftest import KeepPicture, Open
 from browser.test_cashier import CONTRASTS
 from browser.test_payment import get, merchant_key, post
 from hutong.cashier.model import CheckoutStatus
@@ -127,10 +126,10 @@ async def test_a_payer_pays_by_card_on_the_channels_page_and_comes_back_to_succe
 
 
 async def test_payers_pay_from_the_sandboxs_list_and_come_back_from_the_channels_pages(
-    platform: RunningPlatform, environment: dict[str, str], open_page: Open, picture: Callable[[str], Path | None]
+    platform: RunningPlatform, environment: dict[str, str], open_page: Open, keep_picture: KeepPicture
 ) -> None:
     key = merchant_key(environment)
-    await list_shows_new_orders(platform, key, open_page, picture("payer.png"))
+    await list_shows_new_orders(platform, key, open_page, keep_picture)
     address = {"client_ip": "192.0.2.1"}
     for method, payer, waits in (
         ("unionpay_front", {}, True),
@@ -149,7 +148,7 @@ async def test_payers_pay_from_the_sandboxs_list_and_come_back_from_the_channels
         assert page.url.startswith(payment["checkout_url"])
 
 
-async def list_shows_new_orders(platform: RunningPlatform, key: str, open_page: Open, path: Path | None) -> None:
+async def list_shows_new_orders(platform: RunningPlatform, key: str, open_page: Open, keep: KeepPicture) -> None:
     """Pay one of three orders that appear in the list by themselves."""
     sold = []
     page = await open_page(f"{platform.sandbox_address}/payer", viewport={"width": 900, "height": 760})
@@ -161,8 +160,7 @@ async def list_shows_new_orders(platform: RunningPlatform, key: str, open_page: 
         order |= {"subject": subject, "method": method}
         sold.append(post(f"{platform.address}/v1/payments", order, key))
     await expect(page.get_by_role("button", name="Pay")).to_have_count(3)
-    if path is not None:
-        await page.screenshot(path=path)
+    await keep(page, "payer.png")
     row = page.locator("form", has_text="Pork ribs")
     await row.get_by_role("button", name="Pay").click()
     await expect(page.get_by_role("button", name="Pay")).to_have_count(2)

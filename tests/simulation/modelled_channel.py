@@ -106,7 +106,7 @@ class Weather:
 
     def with_coupons(self, wallet: Random) -> Weather:
         """The same weather, with payers who have coupons."""
-        return replace(self, coupons=wallet.choice((0.0, 0.0, 0.7, 1.0)))
+        return replace(self, coupons=wallet.choice((0.0, 0.7, 1.0)))
 
     def with_disputes(self, court: Random) -> Weather:
         """The same weather, with payers who dispute payments."""
@@ -206,7 +206,7 @@ class ChannelWorld:
     _messages: int = 0
 
     def __post_init__(self) -> None:
-        self.states_parts = self.wallet.random() < 0.7
+        self.states_parts = self.wallet.random() < 0.4
         self._round_up = self.wallet.choice((0, 1, 2))
 
     def chance(self, probability: float) -> bool:

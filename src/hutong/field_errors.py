@@ -127,7 +127,8 @@ def _predicate(error: Mapping[str, Any]) -> str:
         return f"must be {str(context['expected']).replace(chr(39), '')}"
     if kind in ("string_too_short", "too_short") and context["min_length"] == 1:
         return "must not be empty"
-    return _SENTENCES[kind].format(**context) if kind in _SENTENCES else "has a value that is not allowed"
+    bounds = {name: int(it) if isinstance(it, float) and it.is_integer() else it for name, it in context.items()}
+    return _SENTENCES[kind].format(**bounds) if kind in _SENTENCES else "has a value that is not allowed"
 
 
 def form_of(pattern: str) -> str:

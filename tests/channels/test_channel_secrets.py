@@ -69,11 +69,13 @@ def test_a_missing_field_is_named(keys, field: str) -> None:
 
 
 def test_a_real_account_is_called_over_tls_only(keys) -> None:
-    credentials = keys.credentials("http://127.0.0.1:1")
-    with pytest.raises(InvalidParameter) as caught:
-        check(credentials, sandbox=False)
-    assert caught.value.param == "credentials.base_url"
-    assert check(credentials | {"base_url": "https://api.mch.weixin.qq.com"}, sandbox=False)
+    addresses = dict.fromkeys(("base_url", "app_url", "open_url"), "https://channel.example")
+    credentials = keys.credentials("http://127.0.0.1:1") | addresses
+    assert check(credentials, sandbox=False)
+    for field in addresses:
+        with pytest.raises(InvalidParameter) as caught:
+            check(credentials | {field: "http://127.0.0.1:1"}, sandbox=False)
+        assert caught.value.param == f"credentials.{field}"
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_file_that_others_may_read_or_write_is_refused(run: Run, file: Path, mod
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"api_v3_key": "shorter-than-it-should-be"}, "credentials.api_v3_key: Value error, must be 32 bytes"),
+        ({"api_v3_key": "shorter-than-it-should-be"}, "`credentials.api_v3_key` must be 32 bytes"),
         ({"merchant_private_key": "not-a-key-at-all"}, "must be an unencrypted private key in PEM"),
         ({"surprise": "not-asked-for"}, "credentials.surprise"),
         ({"base_url": "http://api.example"}, "must start with https://"),

@@ -56,6 +56,7 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     await lifecycle.notify(world.account_id, {"x-proof": "genuine"}, number(reserved).encode())
     await lifecycle.capture((await world.see(reserved)).payment)
     await lifecycle.report_no_method(reserved.payment_id)  # it is over: nothing is written
+    await change_metadata(world, reserved)
     misfit = await placed(world, lifecycle)
     await lifecycle.report_no_method(misfit.payment_id)
     channel.orders[number(misfit)].captured_minor = 1
@@ -64,6 +65,14 @@ async def all_that_can_happen(shop: RefundWorld, world: World, lifecycle: Paymen
     async with world.database.transaction() as tx:
         (item,) = await payments.exceptions.list_exceptions(tx, payment_id=misfit.payment_id)
     await approve(world, await propose(world, item, payments.exceptions.ExceptionDecision.IGNORE))
+
+
+async def change_metadata(world: World, payment: payments.Payment) -> None:
+    async with world.database.transaction() as tx:
+        await payments.change_metadata(
+            tx, payment.payment_id, {"table": "4"},
+            documents=world.transactions.documents, new_id=world.ids.new, now=world.clock.now(),
+        )  # fmt: skip
 
 
 async def all_disputes(court: DisputeWorld) -> None:

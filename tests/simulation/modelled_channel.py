@@ -110,7 +110,7 @@ class Weather:
 
     def with_disputes(self, court: Random) -> Weather:
         """The same weather, with payers who dispute payments."""
-        return replace(self, disputes=court.choice((0.0, 0.0, 0.0, 0.8)))
+        return replace(self, disputes=court.choice((0.0, 0.0, 0.8)))
 
     @classmethod
     def fine(cls) -> Weather:

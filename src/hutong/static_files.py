@@ -1,4 +1,4 @@
-"""Static files of pages, each under an address that contains the hash of its content."""
+"""The files of pages: templates, and static files, each under an address that contains the hash of its content."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +48,16 @@ def make_static_file(path: str, media_type: str, body: bytes) -> StaticFile:
         integrity=f"sha384-{base64.b64encode(digest).decode()}",
         media_type=media_type,
         body=body,
+    )
+
+
+def read_templates(folder: Path) -> Environment:
+    """Return a folder's templates: what they insert is escaped, and a name that nobody has given is an error."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        autoescape=True,
+        undefined=StrictUndefined,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )

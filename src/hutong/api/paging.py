@@ -46,9 +46,14 @@ async def period(
     Errors:
         InvalidParameter: it ends before it begins.
     """
+    check_period(begin, end)
+    return begin, end
+
+
+def check_period(begin: datetime | None, end: datetime | None) -> None:
+    """Refuse a range of time that ends before it begins. Errors: InvalidParameter."""
     if begin is not None and end is not None and end <= begin:
         raise InvalidParameter("`to` must be after `from`", param="to")
-    return begin, end
 
 
 Period = Annotated[tuple[datetime | None, datetime | None], Depends(period)]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -17,16 +17,16 @@ from starlette.routing import Route
 
 from hutong import db, ids, merchants, money, payments
 from hutong.cashier import translations
+from hutong.cashier.bodies import FORM, read_body, read_form
 from hutong.cashier.link_pages import render_link
 from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
 from hutong.clock import Clock
-from hutong.errors import InvalidParameter, InvalidRequest, NotFound
+from hutong.errors import InvalidParameter, NotFound
 from hutong.http_requests import check_media_type, refuse_doubled, refuse_foreign_origin
 from hutong.merchants import payment_links
 
 BODY_BYTES_MAX = 1_024
-FORM = "application/x-www-form-urlencoded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +149,4 @@ def _link_id(request: Request) -> UUID:
 async def _fields(request: Request) -> Mapping[str, str]:
     """Read the fields of a small form."""
     check_media_type(request.headers.get("content-type", ""), FORM)
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise InvalidRequest(f"the body is larger than {BODY_BYTES_MAX} bytes")
-    try:
-        pairs = parse_qsl(body.decode("ascii"), max_num_fields=4)
-    except ValueError as error:
-        raise InvalidRequest("the body is not a form", param="body") from error
-    refuse_doubled(name for name, _ in pairs)
-    return dict(pairs)
+    return read_form(await read_body(request, BODY_BYTES_MAX), fields_max=4)

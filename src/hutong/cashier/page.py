@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, Template
 
 from hutong import ids
 from hutong.cashier import assets, formatting, qr, theme
@@ -20,6 +20,7 @@ from hutong.cashier.next_action import NextAction, next_action
 from hutong.cashier.translations import LANGUAGES, Translations
 from hutong.channels import ActionKind
 from hutong.clock import instant
+from hutong.static_files import read_templates
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -232,11 +233,4 @@ def template(name: str) -> Template:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return read_templates(Path(__file__).parent / "templates")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 from uuid import UUID
 
 from fastapi import APIRouter
@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from hutong import ids
 from hutong.cashier import assets, page, theme, translations
+from hutong.cashier.bodies import FORM, read_body, read_form
 from hutong.cashier.model import Checkout, CheckoutView, IdentityAnswer
 from hutong.cashier.rate_limit import RateLimit
 from hutong.cashier.responses import guarded
@@ -25,7 +26,6 @@ from hutong.http_requests import check_media_type, decode_json, refuse_doubled, 
 
 BODY_BYTES_MAX = 4_096
 IMMUTABLE = "public, max-age=31536000, immutable"
-FORM = "application/x-www-form-urlencoded"
 TOKEN_HEADER = "x-checkout-token"  # noqa: S105 - the name of a header
 
 _TOKEN = re.compile(r"[\x21-\x7e]{1,256}")
@@ -175,24 +175,11 @@ def _is_form(request: Request) -> bool:
 
 async def _fields(request: Request) -> dict[str, Any]:
     """Read the fields of a small body, JSON or a form."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise InvalidRequest(f"the body is larger than {BODY_BYTES_MAX} bytes")
+    body = await read_body(request, BODY_BYTES_MAX)
     media_type = check_media_type(request.headers.get("content-type", ""), "application/json", FORM)
     if media_type == FORM:
-        return _form(body)
+        return read_form(body, fields_max=8)
     fields = decode_json(body)
     if not isinstance(fields, dict):
         raise InvalidRequest("the body is not a JSON object", param="body")
     return fields
-
-
-def _form(body: bytes) -> dict[str, Any]:
-    try:
-        pairs = parse_qsl(body.decode("ascii"), max_num_fields=8)
-    except ValueError as error:
-        raise InvalidRequest("the body is not a form", param="body") from error
-    refuse_doubled(name for name, _ in pairs)
-    return dict(pairs)

@@ -52,6 +52,14 @@ class PaymentMethod:
     action_life: timedelta | None = None
     identifies: frozenset[str] = frozenset()
 
+    def wallet_of(self, name: str) -> str:
+        """Return the brand by which payers know it.
+
+        Args:
+            name: The method's own name.
+        """
+        return self.wallet or name.partition("_")[0]
+
     @property
     def works_on(self) -> frozenset[Device]:
         """The devices on which a page can offer it."""

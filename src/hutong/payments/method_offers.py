@@ -68,7 +68,7 @@ def method_offers(
                     known, success=max(known.success, rate), identifies=known.identifies | method.identifies
                 )
             else:
-                wallet = method.wallet or name.partition("_")[0]
+                wallet = method.wallet_of(name)
                 found[name] = MethodOffer(
                     name, wallet, method.action, method.requires, method.works_on, rank, rate, method.identifies
                 )

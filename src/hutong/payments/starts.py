@@ -179,6 +179,6 @@ class AttemptStarts:
         return errors.AttemptInProgress(
             f"an order by `{last.method}` can still be paid; pay it, or choose another method once {until}",
             method=last.method,
-            wallet=None if method is None else method.wallet or last.method.partition("_")[0],
+            wallet=None if method is None else method.wallet_of(last.method),
             wait_s=wait_s,
         )

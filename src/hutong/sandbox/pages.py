@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from hutong.errors import InvalidRequest
 from hutong.foreign_text import escape
@@ -21,6 +21,7 @@ from hutong.http_requests import refuse_doubled_headers, refuse_foreign_origin
 from hutong.money import to_display
 from hutong.sandbox.records import OrderState, SandboxOrder
 from hutong.sandbox.translations import TEXTS
+from hutong.static_files import read_templates
 
 _FOLDER = Path(__file__).parent
 _LANGUAGES = {"en": ("en", "English"), "zh": ("zh-CN", "中文")}
@@ -159,11 +160,4 @@ def _asset(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return read_templates(_FOLDER / "templates")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import orjson
 from fastapi import APIRouter
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from hutong.http_responses import problem_response, security_headers
-from hutong.static_files import StaticFile, read_static_files
+from hutong.static_files import StaticFile, read_static_files, read_templates
 from hutong.till.translations import TEXTS
 
 _FOLDER = Path(__file__).parent
@@ -80,12 +80,4 @@ def _assets() -> dict[str, StaticFile]:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(_FOLDER / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        auto_reload=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("till.html")
+    return read_templates(_FOLDER / "templates").get_template("till.html")

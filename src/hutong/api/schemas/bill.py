@@ -9,6 +9,7 @@ from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
 from hutong import search
+from hutong.api.paging import check_period
 from hutong.api.requests import Instant, Text
 from hutong.api.schemas.fields import ListObject, PageObject
 from hutong.api.schemas.open_names import ChannelName, PaymentMethod
@@ -144,8 +145,7 @@ async def filters(
     Errors:
         InvalidParameter: a range ends before it begins.
     """
-    if begin is not None and end is not None and end <= begin:
-        raise InvalidParameter("`to` must be after `from`", param="to")
+    check_period(begin, end)
     if amount_min is not None and amount_max is not None and amount_max < amount_min:
         raise InvalidParameter("`amount_max` must not be less than `amount_min`", param="amount_max")
     return search.RecordQuery(

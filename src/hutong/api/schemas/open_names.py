@@ -15,16 +15,19 @@ from typing_extensions import TypeAliasType
 from hutong import channels
 from hutong.api.error_codes import ERROR_CODES
 
-_GROWS = " Values may be added: treat one that you do not know as {unknown}."
 
+def _name(what: str, values: Callable[[], Iterable[str]], *, unknown: str, **bounds: Any) -> Any:
+    """Describe a name whose list grows. The values are listed when a description is made, not at import.
 
-def _values(values: Callable[[], Iterable[str]]) -> Callable[[dict[str, Any]], None]:
-    """Return what adds the values to a schema. They are listed when a description is made, not at import."""
+    Args:
+        unknown: What a client takes a value for that it does not know.
+    """
 
     def add(schema: dict[str, Any]) -> None:
         schema["x-extensible-enum"] = sorted({str(value) for value in values()})
 
-    return add
+    grows = f" Values may be added: treat one that you do not know as {unknown}."
+    return Field(description=what + grows, json_schema_extra=add, **bounds)
 
 
 def _methods() -> Iterable[str]:
@@ -33,7 +36,7 @@ def _methods() -> Iterable[str]:
 
 def _wallets() -> Iterable[str]:
     methods = (adapter.capabilities.methods for adapter in channels.adapters().values())
-    return (method.wallet or name.partition("_")[0] for each in methods for name, method in each.items())
+    return (method.wallet_of(name) for each in methods for name, method in each.items())
 
 
 def _unified_codes() -> Iterable[str]:
@@ -51,41 +54,29 @@ PaymentMethod = TypeAliasType(
     "PaymentMethod",
     Annotated[
         str,
-        Field(
+        _name(
+            "A payment method.",
+            _methods,
+            unknown="a method that needs no special handling",
             pattern=r"^[a-z0-9_]{1,32}$",
-            description="A payment method." + _GROWS.format(unknown="a method that needs no special handling"),
-            json_schema_extra=_values(_methods),
         ),
     ],
 )
 Wallet = TypeAliasType(
     "Wallet",
-    Annotated[
-        str,
-        Field(
-            description="The brand by which payers know a method." + _GROWS.format(unknown="a brand without a mark"),
-            json_schema_extra=_values(_wallets),
-        ),
-    ],
+    Annotated[str, _name("The brand by which payers know a method.", _wallets, unknown="a brand without a mark")],
 )
 ChannelName = TypeAliasType(
-    "ChannelName",
-    Annotated[
-        str,
-        Field(
-            description="A channel." + _GROWS.format(unknown="another channel"),
-            json_schema_extra=_values(channels.adapters),
-        ),
-    ],
+    "ChannelName", Annotated[str, _name("A channel.", channels.adapters, unknown="another channel")]
 )
 UnifiedCode = TypeAliasType(
     "UnifiedCode",
     Annotated[
         str,
-        Field(
-            description="What a channel has answered, in the same terms for every channel."
-            + _GROWS.format(unknown="another reason for the same state"),
-            json_schema_extra=_values(_unified_codes),
+        _name(
+            "What a channel has answered, in the same terms for every channel.",
+            _unified_codes,
+            unknown="another reason for the same state",
         ),
     ],
 )
@@ -93,11 +84,12 @@ EventTypeName = TypeAliasType(
     "EventTypeName",
     Annotated[
         str,
-        Field(
+        _name(
+            "A type of event.",
+            _event_types,
+            unknown="an event to acknowledge and ignore",
             pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$",
             max_length=100,
-            description="A type of event." + _GROWS.format(unknown="an event to acknowledge and ignore"),
-            json_schema_extra=_values(_event_types),
         ),
     ],
 )
@@ -105,10 +97,10 @@ ErrorCode = TypeAliasType(
     "ErrorCode",
     Annotated[
         str,
-        Field(
-            description="The stable name of an error, for programs."
-            + _GROWS.format(unknown="any other error with this HTTP status"),
-            json_schema_extra=_values(lambda: ERROR_CODES),
+        _name(
+            "The stable name of an error, for programs.",
+            lambda: ERROR_CODES,
+            unknown="any other error with this HTTP status",
         ),
     ],
 )

@@ -98,9 +98,11 @@ class BillRule:
 
     Attributes:
         kinds: Such as "trade" and "fund_flow"; the first is the one to reconcile by.
-        format: The layout's name, such as "wechat_csv".
+        format: The layout's name, such as "wechat_trade".
         ready_hour: The hour of the next day, in `utc_offset`, from which the bill may be fetched.
         kept: How long the channel keeps the bill.
+        cut: How long after midnight a bill's day ends: zero for midnight, minus one hour for 23:00 of the day before.
+        period: How long a bill is: a day, or an hour.
     """
 
     kinds: tuple[str, ...]
@@ -108,6 +110,8 @@ class BillRule:
     ready_hour: int
     utc_offset: timedelta
     kept: timedelta
+    cut: timedelta = timedelta(0)
+    period: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

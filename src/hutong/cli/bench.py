@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,3 +123,19 @@ def verify(
     if day_rows >= rows:
         raise InvalidParameter("the last day must have fewer rows than the books", param="--day-rows")
     sys.exit(run_bench_verify(rows=rows, accounts=accounts, day_rows=day_rows, as_json=as_json))
+
+
+@bench.command("recon")
+def recon(
+    rows: Annotated[int, typer.Option(min=1_000, help="Rows of each side.")] = 10_000_000,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="The bound that each stage is given.")] = 384,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Where the files are made: 1.2 GB for a million rows."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure reconciliation from delivered bills to the books, beside parsing and joining alone, SQL and pandas."""
+    from hutong.bench import run_bench_recon
+
+    sys.exit(run_bench_recon(rows=rows, memory_mb=memory_mb, folder=folder, as_json=as_json))

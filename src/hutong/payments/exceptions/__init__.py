@@ -14,20 +14,30 @@ from hutong.payments.exception_store import (
     list_exceptions,
     sealed_message,
 )
+from hutong.payments.exceptions.billed import (
+    BilledRow,
+    confirm_billed_payments,
+    confirm_billed_refunds,
+    return_billed_payments,
+)
 from hutong.payments.exceptions.decisions import ProposeDecision, decide_exception, decision_proposal
 
 __all__ = [
     "PREFIX",
+    "BilledRow",
     "ExceptionDecision",
     "ExceptionKind",
     "ExceptionStatus",
     "PaymentException",
     "ProposeDecision",
+    "confirm_billed_payments",
+    "confirm_billed_refunds",
     "decide_exception",
     "decision_proposal",
     "exception_document",
     "find_exception",
     "list_exceptions",
     "open_message",
+    "return_billed_payments",
     "sealed_message",
 ]

@@ -1,0 +1,58 @@
+"""Differences: what the sides do not agree about, each owned by a person and brought to its end with a voucher.
+
+Promises: a difference keeps its identity and its history in every run; what its money waits for lies in suspense, and
+suspense holds nothing else; long and short are never netted; where money moves, two persons have looked at it.
+"""
+
+from hutong.reconciliation.differences.bulk import Preview, preview, preview_document, refusal_document
+from hutong.reconciliation.differences.cases import (
+    BULK_MAX,
+    DifferenceFilter,
+    assign,
+    count_differences,
+    find_difference,
+    history,
+    list_differences,
+)
+from hutong.reconciliation.differences.closing import closed_keys
+from hutong.reconciliation.differences.decisions import CaseDecision, CaseDecisions, decide
+from hutong.reconciliation.differences.documents import count_document, difference_document, history_document
+from hutong.reconciliation.differences.drive import drive_approved
+from hutong.reconciliation.differences.fees import MatchedFee, book_matched
+from hutong.reconciliation.differences.partners import suggest_partners
+from hutong.reconciliation.differences.record import RecordedDifferences, record
+from hutong.reconciliation.differences.settle import approval_handlers
+from hutong.reconciliation.differences.sheets import read_sheet, write_faults, write_sheet
+from hutong.reconciliation.differences.suspense import check_suspense
+
+__all__ = [
+    "BULK_MAX",
+    "CaseDecision",
+    "CaseDecisions",
+    "DifferenceFilter",
+    "MatchedFee",
+    "Preview",
+    "RecordedDifferences",
+    "approval_handlers",
+    "assign",
+    "book_matched",
+    "check_suspense",
+    "closed_keys",
+    "count_differences",
+    "count_document",
+    "decide",
+    "difference_document",
+    "drive_approved",
+    "find_difference",
+    "history",
+    "history_document",
+    "list_differences",
+    "preview",
+    "preview_document",
+    "read_sheet",
+    "record",
+    "refusal_document",
+    "suggest_partners",
+    "write_faults",
+    "write_sheet",
+]

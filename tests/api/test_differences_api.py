@@ -70,6 +70,19 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
     assert [step["what"] for step in steps] == ["opened", "proposed", "approved", "resolved"]
 
 
+async def test_a_filter_of_an_id_that_none_can_be_names_its_field(platform_api: PlatformApi) -> None:
+    _, viewer = await platform_api.person(Role.VIEWER)
+    _, maker = await platform_api.person(Role.OPERATOR)
+    never = "1igzk7amb6n6plz5rg4szqrfz6"  # with letters that ids do not have
+    for query in (f"owner=opr_{never}", f"account=acc_{never}"):
+        answer = await platform_api.call("GET", f"{BASE}/counters?{query}", headers=viewer)
+        assert (answer.status, check_problem(answer)["param"]) == (422, query.partition("=")[0])
+    for name, value in (("owner_id", f"opr_{never}"), ("account_id", f"bka_{never}")):
+        body = {"filter": {name: value}, "action": "suspense", "reason": "x"}
+        answer = await platform_api.call("POST", f"{ROOT}/difference-previews", headers=maker, json=body)
+        assert (answer.status, check_problem(answer)["param"]) == (422, f"filter.{name}")
+
+
 def _long(key: str, amount: int) -> dict[str, Any]:
     """A row of theirs alone."""
     return {

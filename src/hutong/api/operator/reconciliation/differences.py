@@ -11,7 +11,7 @@ from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import proposal_document
 from hutong.api.operator.ledger.shared import Currency, Date
-from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of
+from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of, owner_of
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
@@ -62,7 +62,7 @@ async def _filter(
         layer=layer,
         klass=klass,
         states=None if state is None else (state,),
-        owner_id=None if owner is None else ids.decode(operators.OPERATOR_PREFIX, owner),
+        owner_id=owner_of(owner),
         unowned=unowned,
         currency=currency,
         at_least=at_least,
@@ -235,11 +235,11 @@ async def _preview(use: Services, operator: operators.Operator, body: Difference
 
 def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     return differences.DifferenceFilter(
-        account_id=account_of(selection.account_id, "account_id"),
+        account_id=account_of(selection.account_id, "filter.account_id"),
         layer=selection.layer,
         klass=selection.class_,
         states=None if selection.states is None else tuple(selection.states),
-        owner_id=None if selection.owner_id is None else ids.decode(operators.OPERATOR_PREFIX, selection.owner_id),
+        owner_id=owner_of(selection.owner_id, "filter.owner_id"),
         unowned=selection.unowned,
         currency=selection.currency,
         at_least=selection.at_least_minor,

@@ -41,9 +41,22 @@ def account_of(text: str | None, param: str = "account") -> UUID | None:
     Errors:
         InvalidParameter.
     """
+    return _decoded(text, param, "an account")
+
+
+def owner_of(text: str | None, param: str = "owner") -> UUID | None:
+    """Return the id of an operator; None for none.
+
+    Errors:
+        InvalidParameter.
+    """
+    return _decoded(text, param, "an operator")
+
+
+def _decoded(text: str | None, param: str, name: str) -> UUID | None:
     if text is None:
         return None
     try:
         return ids.decode(text.partition("_")[0], text)
     except NotFound as error:
-        raise InvalidParameter(f"`{param}` is not the id of an account", param=param) from error
+        raise InvalidParameter(f"`{param}` is not the id of {name}", param=param) from error

@@ -48,11 +48,17 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
     cases.sort(key=lambda case: str(case["key"]))
     owned = {"ids": [cases[0]["id"]], "owner_id": ids.encode("opr", maker_id)}
     assert (await post("difference-assignments", owned, viewer)).status == 403
+    _, clerk = await platform_api.person(Role.APPROVER, ["batch_bank"])
+    beyond = await post("difference-assignments", owned, clerk)
+    assert (beyond.status, check_problem(beyond)["code"]) == (403, "not_permitted")
     assert (await post("difference-assignments", owned)).json["data"][0]["state"] == "assigned"
     one = {"decisions": [{"id": cases[0]["id"], "action": "claim", "reason": "x"}]}
     (refused,) = (await post("difference-decisions", one)).json["refused"]
     assert (refused["place"], refused["reason"]) == (0, "claim is not possible for a long amount")
     assert (await post("difference-decisions", one, viewer)).status == 403
+    one = {"decisions": [{"id": cases[0]["id"], "action": "suspense", "reason": "x"}]}
+    (refused,) = (await post("difference-decisions", one, clerk)).json["refused"]
+    assert refused["reason"] == "payment_bill:suspense is not among the duties of the operator"
     selection = {"filter": {"account_id": account, "at_least_minor": 600}, "action": "write_off"}
     preview = (await post("difference-previews", selection)).json
     assert (preview["count"], preview["totals"]["CNY"]["long_minor"]) == (1, 700)
@@ -61,6 +67,7 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
     done = await post("difference-resolutions", selection | {"digest": preview["digest"]})
     assert done.status == 201
     approve = f"/v1/operator/proposals/{done.json['proposal']['id']}/approve"
+    assert (await platform_api.call("POST", approve, headers=clerk, json={"reason": "seen"})).status == 403
     assert (await platform_api.call("POST", approve, headers=checker, json={"reason": "seen"})).status == 200
     resolved = cases[1]
     seen = (await platform_api.call("GET", f"{BASE}/{resolved['id']}", headers=viewer)).json

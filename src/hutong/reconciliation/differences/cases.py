@@ -151,7 +151,8 @@ async def assign(
 
     Errors:
         NotFound: no such difference, or no operator who may act has the owner's id. Conflict: one waits for the next
-            file, or is resolved. NotPermitted: the person is a viewer.
+            file, or is resolved. NotPermitted: the person is a viewer, or a layer is not among their duties or those
+            of the owner.
     """
     operators.require(operator, operators.Role.OPERATOR)
     operators.check_reason(reason)
@@ -167,6 +168,8 @@ async def assign(
         if case.state not in ASSIGNABLE:
             name = ids.encode(DIFFERENCE_PREFIX, case.difference_id)
             raise Conflict(f"the difference {name} is {case.state} and takes no owner")
+        operators.require_duty(operator, case.layer)
+        operators.require_duty(owner, case.layer)
     by, whose = (ids.encode(operators.OPERATOR_PREFIX, person) for person in (operator.operator_id, owner_id))
     changed = [_owned(case, owner_id) for case in cases.values() if case.owner_id != owner_id]
     await store.update(tx, changed)

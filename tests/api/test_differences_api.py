@@ -26,8 +26,9 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
 
     async def record(tx: Tx) -> None:
         await differences.record(
-            tx, account_id=account_id, day=DAY, layer=Layer.PAYMENT_BILL, rows=[_long("a", 500), _long("b", 700)],
-            matched_late=(), now=platform_api.clock.now(), new_id=platform_api.ids.new,
+            tx, account_id=account_id, day=DAY, layer=Layer.PAYMENT_BILL,
+            rows=[difference_of("a", 500), difference_of("b", 700)], matched_late=(),
+            now=platform_api.clock.now(), new_id=platform_api.ids.new,
         )  # fmt: skip
 
     await platform_api.database.run(record)
@@ -90,7 +91,7 @@ async def test_a_filter_of_an_id_that_none_can_be_names_its_field(platform_api: 
         assert (answer.status, check_problem(answer)["param"]) == (422, f"filter.{name}")
 
 
-def _long(key: str, amount: int) -> dict[str, Any]:
+def difference_of(key: str, amount: int) -> dict[str, Any]:
     """A row of theirs alone."""
     return {
         "side": "theirs", "key": key, "class": "unexpected", "column": "", "currency": "CNY", "amount": amount,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, check_target, in_transaction, make_ids, read_key
-from hutong.cli.output import print_json, print_line, print_text
+from hutong.cli.output import print_json, print_line, print_result, print_text
 from hutong.cli.recon.options import Account, Day, account_id, as_day
 from hutong.cli.tables import print_table
 
@@ -120,7 +120,12 @@ def list_differences(
     key: Annotated[str | None, typer.Option("--number", help="Only this key or reference.")] = None,
     count: Annotated[bool, typer.Option("--count", help="Count them instead, by layer, class and state.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="Write them as CSV, to be decided in a spreadsheet.")
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            help="Write them as CSV, or as XLSX by its name, to be decided in a spreadsheet.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=_ALL, help="The most rows to show.")] = 100,
     as_json: Json = False,
@@ -140,12 +145,15 @@ def list_differences(
         shown = [differences.count_document(each) for each in counts]
         _print_list("counters", shown, _COUNTED, as_json=as_json)
         return
-    most = _ALL if export is not None else limit
-    found = in_transaction(lambda tx: differences.list_differences(tx, where, limit=most))
     if export is not None:
-        export.write_text(differences.write_sheet(found, today=today), newline="")
-        print_line(f"{len(found)} differences written to {export}")
+        chosen = in_transaction(lambda tx: differences.list_all_differences(tx, where))
+        if export.suffix.lower() == ".xlsx":
+            export.write_bytes(differences.write_workbook(chosen, today=today))
+        else:
+            export.write_text(differences.write_sheet(chosen, today=today), newline="")
+        print_result({"exported": len(chosen)}, f"{len(chosen)} differences written to {export}", as_json=as_json)
         return
+    found = in_transaction(lambda tx: differences.list_differences(tx, where, limit=limit))
     documents = [differences.difference_document(case, today=today) for case in found]
     _print_list("differences", documents, _SHOWN, as_json=as_json)
 

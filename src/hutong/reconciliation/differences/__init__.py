@@ -12,6 +12,7 @@ from hutong.reconciliation.differences.cases import (
     count_differences,
     find_difference,
     history,
+    list_all_differences,
     list_differences,
 )
 from hutong.reconciliation.differences.closing import closed_keys
@@ -23,11 +24,18 @@ from hutong.reconciliation.differences.partners import suggest_partners
 from hutong.reconciliation.differences.record import RecordedDifferences, record
 from hutong.reconciliation.differences.rules import check_duties
 from hutong.reconciliation.differences.settle import approval_handlers
-from hutong.reconciliation.differences.sheets import read_sheet, write_faults, write_sheet
+from hutong.reconciliation.differences.sheets import (
+    SHEET_BYTES_MAX,
+    read_sheet,
+    write_faults,
+    write_sheet,
+    write_workbook,
+)
 from hutong.reconciliation.differences.suspense import check_suspense
 
 __all__ = [
     "BULK_MAX",
+    "SHEET_BYTES_MAX",
     "CaseDecision",
     "CaseDecisions",
     "DifferenceFilter",
@@ -48,6 +56,7 @@ __all__ = [
     "find_difference",
     "history",
     "history_document",
+    "list_all_differences",
     "list_differences",
     "list_proposals",
     "preview",
@@ -58,4 +67,5 @@ __all__ = [
     "suggest_partners",
     "write_faults",
     "write_sheet",
+    "write_workbook",
 ]

@@ -100,6 +100,18 @@ async def list_differences(
     return [store.read(row) for row in rows]
 
 
+async def list_all_differences(tx: db.Tx, where: DifferenceFilter) -> list[Difference]:
+    """Return all that a filter selects, newest first.
+
+    Errors:
+        InvalidParameter: the filter selects more than one list may have.
+    """
+    selected = await list_differences(tx, where, limit=BULK_MAX + 1)
+    if len(selected) > BULK_MAX:
+        raise InvalidParameter(f"the filter selects more than {BULK_MAX} differences; narrow it down", param="filter")
+    return selected
+
+
 async def count_differences(tx: db.Tx, where: DifferenceFilter) -> list[DifferenceCount]:
     """Count what the same filter lists."""
     return [_read_count(row) for row in await sql.count_differences.fetch(tx, **where.parameters)]

@@ -258,6 +258,26 @@ async def _decide(
     reason: str,
     digest: str | None = None,
 ) -> Response:
+    outcome = await decided(request, use, operator, decisions, reason, digest)
+    answer = {
+        "object": "differences_decided",
+        "proposal": None if outcome.proposal is None else proposal_document(outcome.proposal),
+        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in outcome.done],
+        "refused": [differences.refusal_document(refusal) for refusal in outcome.refused],
+    }
+    return json_answer(answer, 201)
+
+
+async def decided(
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    decisions: list[differences.CaseDecision],
+    reason: str,
+    digest: str | None = None,
+) -> differences.CaseDecisions:
+    """Take decisions as the person of a request. Errors as `differences.decide`."""
+
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         return await differences.decide(
             tx,
@@ -270,11 +290,4 @@ async def _decide(
             request_id=request_id(request),
         )
 
-    decided = await use.database.run(work)
-    answer = {
-        "object": "differences_decided",
-        "proposal": None if decided.proposal is None else proposal_document(decided.proposal),
-        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in decided.done],
-        "refused": [differences.refusal_document(refusal) for refusal in decided.refused],
-    }
-    return json_answer(answer, 201)
+    return await use.database.run(work)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 
 from hutong import ids, reconciliation
 from hutong.api.dependencies import Services
 from hutong.api.operator.ledger.shared import Date
+from hutong.api.requests import BodyTooLarge
 from hutong.errors import InvalidParameter, NotFound
 
 PREFIX = "/v1/operator/reconciliation"
@@ -60,3 +63,18 @@ def _decoded(text: str | None, param: str, name: str) -> UUID | None:
         return ids.decode(text.partition("_")[0], text)
     except NotFound as error:
         raise InvalidParameter(f"`{param}` is not the id of {name}", param=param) from error
+
+
+async def write_body(request: Request, path: Path, most: int) -> None:
+    """Write the body to a file as it comes.
+
+    Errors:
+        BodyTooLarge.
+    """
+    size = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise BodyTooLarge(f"the file is larger than {most} bytes", param="body")
+            await asyncio.to_thread(file.write, chunk)

@@ -34,7 +34,8 @@ def cases(command: Run, fresh_database_url: str) -> dict[str, str]:
 
         async def record(tx: db.Tx) -> None:
             await differences.record(
-                tx, account_id=account_id, day=DAY, layer=Layer.PAYMENT_BILL, rows=[_long("a", 500), _long("b", 700)],
+                tx, account_id=account_id, day=DAY, layer=Layer.PAYMENT_BILL,
+                rows=[difference_of("a", 500), difference_of("b", 700)],
                 matched_late=(), now=clock.now(), new_id=ids.new,
             )  # fmt: skip
 
@@ -85,7 +86,7 @@ def test_a_proposal_about_something_else_is_refused(command: Run, tmp_path: Path
     assert (refused.returncode, "not about differences" in refused.stderr) == (2, True)
 
 
-def _long(key: str, amount: int) -> dict[str, Any]:
+def difference_of(key: str, amount: int) -> dict[str, Any]:
     return {
         "side": "theirs", "key": key, "class": "unexpected", "column": "", "currency": "CNY", "amount": amount,
         "ours": None, "theirs": None, "reference": "", "day": DAY, "content": f"{amount:064}",

@@ -149,6 +149,12 @@ async def drive_differences(worker: Worker) -> None:
     await differences.drive_approved(platform.database, platform.lifecycle, clock=platform.clock)
 
 
+async def report_cases(worker: Worker) -> None:
+    """Count the open differences by layer, class and age."""
+    platform = worker.platform
+    await platform.database.run(lambda tx: differences.report_open_cases(tx, now=platform.clock.now()))
+
+
 async def watch(worker: Worker) -> None:
     """Raise the mark by which a restore is noticed; while catching up, adopt what has become known, and end it."""
     platform = worker.platform
@@ -224,6 +230,7 @@ JOBS: tuple[Job, ...] = (
         drive_differences,
         "Ask channels about approved differences, and free those whose proposals were closed.",
     ),
+    Job("cases", 60.0, report_cases, "Count the open differences by their age."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),

@@ -32,6 +32,7 @@ from hutong.reconciliation.differences.sheets import (
     write_workbook,
 )
 from hutong.reconciliation.differences.suspense import check_suspense
+from hutong.reconciliation.differences.watch import OpenCases, report_open_cases
 
 __all__ = [
     "BULK_MAX",
@@ -40,6 +41,7 @@ __all__ = [
     "CaseDecisions",
     "DifferenceFilter",
     "MatchedFee",
+    "OpenCases",
     "Preview",
     "RecordedDifferences",
     "approval_handlers",
@@ -64,6 +66,7 @@ __all__ = [
     "read_sheet",
     "record",
     "refusal_document",
+    "report_open_cases",
     "suggest_partners",
     "write_faults",
     "write_sheet",

@@ -1,6 +1,6 @@
 """Files: how bills and bank statements come in, and what becomes of each."""
 
-from hutong.reconciliation.files.fetch import Fetch, fetch_day, fetch_due, list_fetches
+from hutong.reconciliation.files.fetch import Fetch, fetch_day, fetch_due, list_fetches, unfetched_bills
 from hutong.reconciliation.files.read import read_file, read_received
 from hutong.reconciliation.files.receive import Incoming, check_name, input_of, receive, staging
 from hutong.reconciliation.files.store import file_document, files_that_count, find_file, list_files
@@ -23,4 +23,5 @@ __all__ = [
     "read_received",
     "receive",
     "staging",
+    "unfetched_bills",
 ]

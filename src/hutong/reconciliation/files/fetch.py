@@ -33,6 +33,14 @@ _ERROR_MAX = 300
 
 
 @dataclass(frozen=True, slots=True)
+class UnfetchedBills:
+    """How many bills have not come, and the day of the oldest; None without any."""
+
+    count: int
+    oldest_day: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """A bill that is fetched, or was.
 
@@ -69,6 +77,13 @@ class _Planned:
     kind: str
     day: date
     next_at: datetime
+
+
+async def unfetched_bills(tx: db.Tx) -> UnfetchedBills:
+    """Return the bills that channels were asked for and have not given, and that nobody has imported."""
+    row = await sql.unfetched_bills.fetchrow(tx)
+    assert row is not None
+    return UnfetchedBills(row["count"], row["oldest_day"])
 
 
 async def list_fetches(

@@ -105,6 +105,16 @@ FROM reconciliation.select_differences(:account_id::uuid, :layer::text, :klass::
     :last_day::date, :key::text) AS d
 GROUP BY d.layer, d.class, d.state, d.currency ORDER BY d.layer, d.class, d.state, d.currency;
 
+-- name: open_cases_by_age
+-- The counters of the same filter, by the days since the first day of each.
+SELECT d.layer, d.class AS klass, count(*) AS count, min(d.first_day) AS oldest_day,
+    CASE WHEN :today::date - d.first_day <= 1 THEN '1d' WHEN :today::date - d.first_day <= 7 THEN '7d'
+        WHEN :today::date - d.first_day <= 30 THEN '30d' ELSE 'older' END AS age
+FROM reconciliation.select_differences(:account_id::uuid, :layer::text, :klass::text, :states::text[],
+    :owner_id::uuid, :unowned::boolean, :currency::text, :at_least::bigint, :at_most::bigint, :first_until::date,
+    :last_day::date, :key::text) AS d
+GROUP BY d.layer, d.class, 5 ORDER BY d.layer, d.class, 5;
+
 -- name: find_differences
 -- Differences by id.
 SELECT {d.difference} FROM reconciliation.difference AS d WHERE d.id = ANY (:difference_ids::uuid[]) ORDER BY d.id;

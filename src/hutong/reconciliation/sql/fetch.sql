@@ -56,6 +56,15 @@ WHERE (:account_id::uuid IS NULL OR f.account_id = :account_id) AND (NOT :open_o
 ORDER BY f.day DESC, f.account_id
 LIMIT :limit;
 
+-- name: unfetched_bills
+-- Bills that their channels were asked for and have not given, given up or not, and that nobody has imported.
+SELECT count(*) AS count, min(f.day) AS oldest_day
+FROM reconciliation.fetch AS f
+WHERE f.error IS NOT NULL AND NOT EXISTS (
+    SELECT FROM reconciliation.file AS i
+    WHERE i.account_id = f.account_id AND i.day = f.day AND i.state IN ('parsed', 'matched', 'closed')
+);
+
 -- name: fetched
 -- Whether the bill of a day has come, be it an empty one.
 SELECT EXISTS (

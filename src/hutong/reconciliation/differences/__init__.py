@@ -21,6 +21,7 @@ from hutong.reconciliation.differences.drive import drive_approved
 from hutong.reconciliation.differences.fees import MatchedFee, book_matched
 from hutong.reconciliation.differences.partners import suggest_partners
 from hutong.reconciliation.differences.record import RecordedDifferences, record
+from hutong.reconciliation.differences.reported import take_over_reports
 from hutong.reconciliation.differences.settle import approval_handlers
 from hutong.reconciliation.differences.sheets import read_sheet, write_faults, write_sheet
 from hutong.reconciliation.differences.suspense import check_suspense
@@ -53,6 +54,7 @@ __all__ = [
     "record",
     "refusal_document",
     "suggest_partners",
+    "take_over_reports",
     "write_faults",
     "write_sheet",
 ]

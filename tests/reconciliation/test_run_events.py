@@ -1,4 +1,4 @@
-"""A run tells what it has found once: to the platform's own systems, and to each merchant whose rows it changes."""
+"""A run states what it has found once: to the platform's own systems, and to each merchant whose rows it changes."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from typing_extensions import TypeAliasType
 import hutong
 from hutong import events, reconciliation
 from hutong.api.merchant.customers import CustomerProfileObject
+from hutong.api.operator.reconciliation.files import ReconciliationFileObject
 from hutong.api.schemas.dispute import DisputeObject
 from hutong.api.schemas.fields import PageObject
 from hutong.api.schemas.open_names import EventTypeName
@@ -246,6 +247,20 @@ PLATFORM_EVENT_TYPES = (
         ReconciliationResultObject,
         "An account's day was reconciled, and its results are others than before",
         "Differences, fees and arrived money, as `differences` and `matched` state them",
+    ),
+    EventType(
+        ReconciliationEventType.BILL_CLOSED,
+        1,
+        ReconciliationFileObject,
+        "All money of a channel's bill has arrived at the bank",
+        "The last part of it moves from 1101 to 1001",
+    ),
+    EventType(
+        ReconciliationEventType.BILL_REOPENED,
+        1,
+        ReconciliationFileObject,
+        "The bank has taken back money of a channel's bill that was closed",
+        "It moves from 1001 back to 1101, where the channel owes it",
     ),
 )
 """Every type of event that belongs to no merchant: streams carry them, and no webhook does."""

@@ -1,4 +1,4 @@
-"""What events of reconciliation carry."""
+"""The data of reconciliation's events."""
 
 from __future__ import annotations
 

@@ -23,10 +23,12 @@ CREATE TABLE reconciliation.bank_arrival (
     channel_account_id uuid NOT NULL,
     amount_minor bigint NOT NULL DEFAULT 0,
     postings integer NOT NULL DEFAULT 0,
+    -- The day of the statement that has stated it last.
+    last_day date NOT NULL,
     UNIQUE (account_id, batch, currency, channel_account_id)
 );
 GRANT SELECT, INSERT ON reconciliation.bank_arrival TO hutong_app;
-GRANT UPDATE (amount_minor, postings) ON reconciliation.bank_arrival TO hutong_app;
+GRANT UPDATE (amount_minor, postings, last_day) ON reconciliation.bank_arrival TO hutong_app;
 
 -- Every file that came in, once by its content.
 CREATE TABLE reconciliation.file (

@@ -14,14 +14,17 @@ import orjson
 
 from hutong import db, events, ids
 from hutong.clock import instant
-from hutong.reconciliation import reports
+from hutong.reconciliation import files, reports
 from hutong.reconciliation.archive import RunFolder
 from hutong.reconciliation.computation import Limits
 from hutong.reconciliation.manifest import Manifest
-from hutong.reconciliation.model import RUN_PREFIX, Run
+from hutong.reconciliation.model import FILE_PREFIX, RUN_PREFIX, BillFile, FileState, Run
 from hutong.reconciliation.parties import Counterparty
 from hutong.reconciliation.statements import sql
 from hutong.reconciliation.workplace import Reconciliation
+from hutong.telemetry import get_logger
+
+_log = get_logger(__name__)
 
 
 class ReconciliationEventType(StrEnum):
@@ -29,6 +32,9 @@ class ReconciliationEventType(StrEnum):
 
     COMPLETED = "reconciliation.completed"
     """Of the platform itself."""
+    BILL_CLOSED = "reconciliation.bill_closed"
+    BILL_REOPENED = "reconciliation.bill_reopened"
+    """Of the platform itself: the bank has taken the money of a closed bill back."""
     STATEMENT_READY = "reconciliation.statement_ready"
     """Of one merchant."""
 
@@ -121,6 +127,26 @@ async def announce(
         emitted.append(events.Event(use.ids.new(), ReconciliationEventType.COMPLETED, None, run.run_id, data))
     if party.channel:
         emitted += await _statements(tx, use, party, run, announcement.statements)
+    await events.record(tx, emitted, now=now)
+
+
+async def announce_bills(tx: db.Tx, use: Reconciliation, bills: Sequence[BillFile], *, now: datetime) -> None:
+    """Emit an event for each bill that was closed or re-opened; the latter is an alert too."""
+    for file in bills:
+        if file.state is not FileState.CLOSED:
+            _log.warning("reconciliation_bill_reopened", file=ids.encode(FILE_PREFIX, file.file_id))
+    emitted = [
+        events.Event(
+            use.ids.new(),
+            ReconciliationEventType.BILL_CLOSED
+            if file.state is FileState.CLOSED
+            else ReconciliationEventType.BILL_REOPENED,
+            None,
+            file.file_id,
+            files.file_document(file),
+        )
+        for file in bills
+    ]
     await events.record(tx, emitted, now=now)
 
 

@@ -13,7 +13,7 @@ from hutong.reconciliation.differences import MatchedFee
 from hutong.reconciliation.manifest import Manifest
 from hutong.reconciliation.model import FileSource, Run
 from hutong.reconciliation.requests import BY_ITSELF, request_run
-from hutong.reconciliation.runs.announce import Announcement, announce
+from hutong.reconciliation.runs.announce import Announcement, announce, announce_bills
 from hutong.reconciliation.runs.prepare import Day
 from hutong.reconciliation.runs.results import LayerResults, explained_ppm
 from hutong.reconciliation.runs.store import read_run
@@ -79,7 +79,8 @@ async def book(
                 counts[name] += count
         await _book_fees(tx, use, day, results)
         if day.party.source is FileSource.BANK:
-            await bank.book_arrivals(tx, account_id, arrivals, now=now, new_id=use.ids.new)
+            booked = await bank.book_arrivals(tx, account_id, day.folder.day, arrivals, now=now, new_id=use.ids.new)
+            await announce_bills(tx, use, booked.bills, now=now)
         else:
             await _request_statements(tx, use, day)
             await differences.take_over_reports(tx, account_id, now=now)

@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         description="When a party's days end, where its channel's own rule is not right: JSON by channel or account, "
         'such as {"unionpay": {"cut_minutes": -60, "margin_minutes": 10, "rolls": 1}}.',
     )
+    recon_settles_to: dict[str, list[str]] = Field(
+        default={},
+        description="To which bank accounts a channel settles, where there are several in one currency: JSON by channel "
+        'or account, with names or ids of bank accounts, such as {"wechat": ["main"], "stripe": ["us", "eu"]}.',
+    )
     avatar_base_url: str | None = Field(
         default=None,
         description="Address before `{customer}?v={avatar}` in payment records; `{merchant_id}` in it is replaced.",

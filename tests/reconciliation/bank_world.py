@@ -49,8 +49,13 @@ class BankWorld:
         self.accounts[name] = account
         return account
 
-    async def bill(self, merchant: str, net: int, day: date = MONDAY, channel: str = "unionpay") -> UUID:
-        """Have a matched bill of a channel account, whose rows settle to a sum; return its file."""
+    async def bill(
+        self, merchant: str, net: int, day: date = MONDAY, channel: str = "unionpay", *, to: str | None = "main"
+    ) -> UUID:
+        """Have a matched bill of a channel account, whose rows settle to a sum; return its file.
+
+        The database has bank accounts of other tests, so it is set to which one the channel account settles.
+        """
         if merchant not in self.channels:
             self.channels[merchant] = account_id = self.ids.new()
             await self.database.run(
@@ -64,6 +69,8 @@ class BankWorld:
                 )
             )
         account_id, file_id = self.channels[merchant], self.ids.new()
+        if to is not None:
+            self.settle(merchant, to)
         rows = RunFolder(self.config.folder, ids.encode("acc", account_id), day).rows(SideSource.BILL)
         rows.parent.mkdir(parents=True, exist_ok=True)
         write_rows(rows, [{"merchant": merchant, "settled": net + 6, "fee": 6, "day": day}])
@@ -121,6 +128,9 @@ class BankWorld:
             )
         return [tuple(row) for row in rows]
 
-    def with_config(self, **changes: Any) -> None:
-        self.config = replace(self.config, **changes)
+    def settle(self, merchant: str, *names: str) -> None:
+        """Set to which bank accounts a channel account settles."""
+        target = [ids.encode("bka", self.accounts[name].bank_account_id) for name in names]
+        settings = {**self.config.settles_to, ids.encode("acc", self.channels[merchant]): target}
+        self.config = replace(self.config, settles_to=settings)
         self.use = replace(self.use, config=self.config)

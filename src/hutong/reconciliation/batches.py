@@ -74,6 +74,15 @@ def export_batches(
     return int(count)
 
 
+def first_with_batches(bills: Sequence[SettledBill], scratch: Path, *, currency: str) -> SettledBill | None:
+    """Return the first bill that promises money in a currency; None if none does."""
+    with connect(scratch) as connection:
+        for bill in bills:
+            if connection.execute(f"SELECT 1 FROM ({_batches(bill, 0, currency, 0)}) LIMIT 1").fetchone():
+                return bill
+    return None
+
+
 def _batches(bill: SettledBill, place: int, currency: str, delay_days: int) -> str:
     """Return the query for the batches of one bill."""
     kinds = ", ".join(literal(kind) for kind in SETTLED_KINDS)

@@ -122,7 +122,9 @@ def _write_batches(
     Errors:
         Conflict: a bill promises money, and it is open to which bank account.
     """
-    first = day.folder.day - _FIRST_BATCHES if day.previous is None else day.previous.day
+    window = day.party.window
+    earliest = min(day.folder.day - _FIRST_BATCHES, window.over_until(day.folder.day, window.rolls))
+    first = earliest if day.previous is None else day.previous.day
     days = [first + timedelta(days=distance) for distance in range((day.folder.day - first).days)]
     currency, target = day.party.currency, day.folder.rows(SideSource.BATCHES)
     bills: list[SettledBill] = []
@@ -143,7 +145,7 @@ def _write_batches(
                 )
         elif receivers and receivers[0].bank_account_id == day.party.account_id:
             bills += found
-    export_batches(bills, target, currency=currency, memory_mb=use.config.memory_mb)
+    export_batches(bills, target, currency=currency, window=window, memory_mb=use.config.memory_mb)
 
 
 def plan_of(use: Reconciliation, day: Day) -> Manifest:

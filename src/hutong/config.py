@@ -141,6 +141,11 @@ class Settings(BaseSettings):
         description="When a party's days end, where its channel's own rule is not right: JSON by channel or account, "
         'such as {"unionpay": {"cut_minutes": -60, "margin_minutes": 10, "rolls": 1}}.',
     )
+    recon_tolerances: dict[str, dict[str, dict[str, int]]] = Field(
+        default={},
+        description="By how many minor units a column may differ, as JSON by channel or account, layer and column "
+        '(`fee`, `paid`, `ordered`), such as {"alipay": {"payment_bill": {"fee": 1}}}.',
+    )
     avatar_base_url: str | None = Field(
         default=None,
         description="Address before `{customer}?v={avatar}` in payment records; `{merchant_id}` in it is replaced.",

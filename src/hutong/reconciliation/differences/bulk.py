@@ -8,9 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from hutong import db, ids
-from hutong.errors import InvalidParameter
 from hutong.operators import Operator
-from hutong.reconciliation.differences.cases import BULK_MAX, DifferenceFilter, list_differences
+from hutong.reconciliation.differences.cases import DifferenceFilter, list_all_differences
 from hutong.reconciliation.differences.decisions import CaseDecision, Checked, RefusedCase, check, totals_of
 from hutong.reconciliation.model import DIFFERENCE_PREFIX, DifferenceAction
 
@@ -35,9 +34,7 @@ async def preview(
     Errors:
         InvalidParameter: the filter selects more cases than one list may have.
     """
-    selected = await list_differences(tx, where, limit=BULK_MAX + 1)
-    if len(selected) > BULK_MAX:
-        raise InvalidParameter(f"the filter selects more than {BULK_MAX} differences; narrow it down", param="filter")
+    selected = await list_all_differences(tx, where)
     decisions = [CaseDecision(case.difference_id, action, reason) for case in selected]
     return Preview(decisions, await check(tx, decisions, operator=operator, now=now))
 

@@ -11,7 +11,7 @@ from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import proposal_document
 from hutong.api.operator.ledger.shared import Currency, Date
-from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of
+from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of, owner_of
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
@@ -62,7 +62,7 @@ async def _filter(
         layer=layer,
         klass=klass,
         states=None if state is None else (state,),
-        owner_id=None if owner is None else ids.decode(operators.OPERATOR_PREFIX, owner),
+        owner_id=owner_of(owner),
         unowned=unowned,
         currency=currency,
         at_least=at_least,
@@ -235,11 +235,11 @@ async def _preview(use: Services, operator: operators.Operator, body: Difference
 
 def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     return differences.DifferenceFilter(
-        account_id=account_of(selection.account_id, "account_id"),
+        account_id=account_of(selection.account_id, "filter.account_id"),
         layer=selection.layer,
         klass=selection.class_,
         states=None if selection.states is None else tuple(selection.states),
-        owner_id=None if selection.owner_id is None else ids.decode(operators.OPERATOR_PREFIX, selection.owner_id),
+        owner_id=owner_of(selection.owner_id, "filter.owner_id"),
         unowned=selection.unowned,
         currency=selection.currency,
         at_least=selection.at_least_minor,
@@ -258,6 +258,26 @@ async def _decide(
     reason: str,
     digest: str | None = None,
 ) -> Response:
+    outcome = await decided(request, use, operator, decisions, reason, digest)
+    answer = {
+        "object": "differences_decided",
+        "proposal": None if outcome.proposal is None else proposal_document(outcome.proposal),
+        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in outcome.done],
+        "refused": [differences.refusal_document(refusal) for refusal in outcome.refused],
+    }
+    return json_answer(answer, 201)
+
+
+async def decided(
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    decisions: list[differences.CaseDecision],
+    reason: str,
+    digest: str | None = None,
+) -> differences.CaseDecisions:
+    """Take decisions as the person of a request. Errors as `differences.decide`."""
+
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         return await differences.decide(
             tx,
@@ -270,11 +290,4 @@ async def _decide(
             request_id=request_id(request),
         )
 
-    decided = await use.database.run(work)
-    answer = {
-        "object": "differences_decided",
-        "proposal": None if decided.proposal is None else proposal_document(decided.proposal),
-        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in decided.done],
-        "refused": [differences.refusal_document(refusal) for refusal in decided.refused],
-    }
-    return json_answer(answer, 201)
+    return await use.database.run(work)

@@ -23,6 +23,7 @@ from hutong.reconciliation.differences.fees import MatchedFee, book_matched
 from hutong.reconciliation.differences.partners import suggest_partners
 from hutong.reconciliation.differences.record import RecordedDifferences, record
 from hutong.reconciliation.differences.rules import check_duties
+from hutong.reconciliation.differences.reported import take_over_reports
 from hutong.reconciliation.differences.settle import approval_handlers
 from hutong.reconciliation.differences.sheets import (
     SHEET_BYTES_MAX,
@@ -65,6 +66,7 @@ __all__ = [
     "record",
     "refusal_document",
     "suggest_partners",
+    "take_over_reports",
     "write_faults",
     "write_sheet",
     "write_workbook",

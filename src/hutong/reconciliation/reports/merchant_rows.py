@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from hutong import ids
 from hutong.reconciliation.archive import RunFolder
 from hutong.reconciliation.computation import Limits
 from hutong.reconciliation.duck import ROWS_FORMAT, connect, literal, literals
@@ -18,6 +20,9 @@ from hutong.reconciliation.layers import SideSource
 from hutong.reconciliation.manifest import Manifest
 
 _NAME = "merchant-rows.parquet"
+_STATED = (
+    "key", "reference", "kind", "day", "currency", "ordered", "paid", "settled", "fee", "batch", "settle_day", "status",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,22 @@ class MerchantRow:
     batch: str
     settle_day: date | None
     status: str
+
+
+@dataclass(frozen=True, slots=True)
+class MerchantSummary:
+    """The rows of one merchant on an account's day.
+
+    Attributes:
+        reconciled, pending, different: How many there are, by their status.
+        content: A digest of all that the rows state, in any order.
+    """
+
+    merchant_id: UUID
+    reconciled: int
+    pending: int
+    different: int
+    content: str
 
 
 def write_merchant_rows(folder: RunFolder, limits: Limits | None = None) -> Path:
@@ -96,3 +117,18 @@ def merchant_rows(
             [merchant, after, limit],
         ).fetchall()
     return [MerchantRow(*row) for row in rows]
+
+
+def summarize_merchants(folder: RunFolder, limits: Limits | None = None) -> list[MerchantSummary]:
+    """Return what the rows of each merchant on an account's day add up to; they have to be written."""
+    limits = limits or Limits()
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE status = '{status}')" for status in ("reconciled", "pending", "different")
+    )
+    with connect(folder.path, memory_mb=limits.memory_mb, threads=limits.threads) as duck:
+        # A sum does not depend on the order, and equal rows count as often as they are there.
+        rows = duck.execute(
+            f"FROM read_parquet({literal(folder.path / _NAME)}) SELECT merchant, {counts}, "
+            f"sum(hash({', '.join(_STATED)})::HUGEINT)::VARCHAR GROUP BY merchant ORDER BY merchant"
+        ).fetchall()
+    return [MerchantSummary(ids.decode("mer", merchant), *rest) for merchant, *rest in rows]

@@ -4,7 +4,7 @@ Promises: a difference keeps its identity and its history in every run; what its
 suspense holds nothing else; long and short are never netted; where money moves, two persons have looked at it.
 """
 
-from hutong.reconciliation.differences.bulk import Preview, preview, preview_document, refusal_document
+from hutong.reconciliation.differences.bulk import preview, preview_document, refusal_document, select_decisions
 from hutong.reconciliation.differences.cases import (
     BULK_MAX,
     DifferenceFilter,
@@ -15,7 +15,7 @@ from hutong.reconciliation.differences.cases import (
     list_differences,
 )
 from hutong.reconciliation.differences.closing import closed_keys
-from hutong.reconciliation.differences.decisions import CaseDecision, CaseDecisions, decide
+from hutong.reconciliation.differences.decisions import CaseDecision, CaseDecisions, Checked, decide
 from hutong.reconciliation.differences.documents import count_document, difference_document, history_document
 from hutong.reconciliation.differences.drive import drive_approved
 from hutong.reconciliation.differences.fees import MatchedFee, book_matched
@@ -29,9 +29,9 @@ __all__ = [
     "BULK_MAX",
     "CaseDecision",
     "CaseDecisions",
+    "Checked",
     "DifferenceFilter",
     "MatchedFee",
-    "Preview",
     "RecordedDifferences",
     "approval_handlers",
     "assign",
@@ -52,6 +52,7 @@ __all__ = [
     "read_sheet",
     "record",
     "refusal_document",
+    "select_decisions",
     "suggest_partners",
     "write_faults",
     "write_sheet",

@@ -64,14 +64,15 @@ def write_sheet(cases: Iterable[Difference], *, today: date) -> str:
             "age_days": max((today - case.first_day).days, 0),
             "state": case.state.value,
             "owner": "" if case.owner_id is None else ids.encode(OPERATOR_PREFIX, case.owner_id),
-            "explanation": explain(case)["en"],
-            "说明": explain(case)["zh"],
+            "explanation": explained["en"],
+            "说明": explained["zh"],
             "allowed": " ".join(action.value for action in allowed_actions(case)),
             "decision": "",
             "partner": "",
             "reason": "",
         }
         for case in cases
+        for explained in (explain(case),)
     ]
     return _BOM + to_csv(rows)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from hutong import db, ledger
@@ -32,7 +33,7 @@ async def book_arrivals(
 
     Effects:
         Posts the change against what is booked of each batch, so that a corrected statement corrects the books; writes
-        what is booked; closes the files of bills all of whose batches have arrived.
+        what is booked; closes the files of bills all of whose batches have arrived, and opens those of others again.
 
     Repeat:
         The same arrivals book nothing.
@@ -66,9 +67,13 @@ async def book_arrivals(
 async def _close(tx: db.Tx, arrivals: Sequence[BatchArrival]) -> int:
     known = {(each.account_id, each.day) for each in arrivals}
     unpaid = {(each.account_id, each.day) for each in arrivals if each.arrived_minor != each.expected_minor}
-    paid = sorted(known - unpaid)
-    closed = await sql.close_bills.fetch(tx, account_ids=[each[0] for each in paid], days=[each[1] for each in paid])
+    closed = await sql.close_bills.fetch(tx, **_columns(known - unpaid))
+    await sql.reopen_bills.execute(tx, **_columns(unpaid))
     return len(closed)
+
+
+def _columns(bills: set[tuple[UUID, date]]) -> dict[str, list[Any]]:
+    return {"account_ids": [each[0] for each in sorted(bills)], "days": [each[1] for each in sorted(bills)]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,3 +48,10 @@ SET state = 'closed'
 FROM unnest(:account_ids::uuid[], :days::date[]) AS u (account_id, day)
 WHERE f.account_id = u.account_id AND f.day = u.day AND f.source = 'bill' AND f.state = 'matched'
 RETURNING f.id;
+
+-- name: reopen_bills
+-- The bills of accounts and days whose money is not there any more, as a corrected statement has it.
+UPDATE reconciliation.file AS f
+SET state = 'matched'
+FROM unnest(:account_ids::uuid[], :days::date[]) AS u (account_id, day)
+WHERE f.account_id = u.account_id AND f.day = u.day AND f.source = 'bill' AND f.state = 'closed';

@@ -144,6 +144,11 @@ class Settings(BaseSettings):
         description="To which bank accounts a channel settles, where several have one currency: JSON by channel or "
         'account, with names or ids of bank accounts, such as {"wechat": ["main"], "stripe": ["us", "eu"]}.',
     )
+    recon_tolerances: dict[str, dict[str, dict[str, int]]] = Field(
+        default={},
+        description="By how many minor units a column may differ, as JSON by channel or account, layer and column "
+        '(`fee`, `paid`, `ordered`), such as {"alipay": {"payment_bill": {"fee": 1}}}.',
+    )
     avatar_base_url: str | None = Field(
         default=None,
         description="Address before `{customer}?v={avatar}` in payment records; `{merchant_id}` in it is replaced.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from difference_rows import missing, unexpected, waiting
 from difference_world import Desk, decisions_of, public
+from python_calamine import CalamineWorkbook
 
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import Conflict, InvalidParameter
 from hutong.reconciliation import differences
+from hutong.reconciliation.differences.sheets import Sheet
 from hutong.reconciliation.model import DifferenceAction, DifferenceState
 from support.fixtures.payments import World
 
@@ -28,16 +31,20 @@ def desk(database: Database, clock: ManualClock) -> Desk:
     return Desk(World(database, clock))
 
 
-async def previewed(desk: Desk, action: DifferenceAction, **where: object) -> differences.Preview:
+async def previewed(
+    desk: Desk, action: DifferenceAction, **where: object
+) -> tuple[differences.Checked, list[differences.CaseDecision]]:
+    """A preview, and the decisions that it is of."""
     operator, now = await desk.operator(), desk.world.clock.now()
     selected = differences.DifferenceFilter(account_id=desk.account_id, **where)  # type: ignore[arg-type]
     async with desk.world.database.transaction() as tx:
-        return await differences.preview(tx, selected, action, reason="rounding", operator=operator, now=now)
+        seen = await differences.preview(tx, selected, action, reason="rounding", operator=operator, now=now)
+        return seen, await differences.select_decisions(tx, selected, action, reason="rounding")
 
 
 async def test_a_preview_counts_and_adds_up_and_its_digest_does_exactly_that(desk: Desk) -> None:
     await desk.record([unexpected("a", 3), missing("b", 2), waiting("ours", "c", 1), unexpected("d", 900)])
-    seen = await previewed(desk, _A.WRITE_OFF, at_most=5)
+    seen, decisions = await previewed(desk, _A.WRITE_OFF, at_most=5)
     document = differences.preview_document(seen)
     assert document == {
         "object": "difference_preview",
@@ -49,7 +56,7 @@ async def test_a_preview_counts_and_adds_up_and_its_digest_does_exactly_that(des
         "reasons": {"the difference waits for the next file": 1},
     }
     assert {case.state for case in await desk.cases(at_most=5)} == {_S.OPEN, _S.ROLLED}
-    decided = await desk.decide(*seen.decisions, digest=document["digest"])
+    decided = await desk.decide(*decisions, digest=document["digest"])
     await desk.approve(decided)
     assert [(await desk.case(key)).state for key in "abcd"] == [_S.RESOLVED, _S.RESOLVED, _S.ROLLED, _S.OPEN]
     assert await desk.balances(2301, 4002, 5003) == [-900, -3, 2]
@@ -58,10 +65,10 @@ async def test_a_preview_counts_and_adds_up_and_its_digest_does_exactly_that(des
 
 async def test_another_list_than_the_previewed_one_is_refused(desk: Desk) -> None:
     await desk.record([unexpected("a", 3)])
-    seen = await previewed(desk, _A.WRITE_OFF)
+    seen, decisions = await previewed(desk, _A.WRITE_OFF)
     await desk.record([unexpected("a", 4)])
     with pytest.raises(Conflict, match="have changed since the preview"):
-        await desk.decide(*seen.decisions, digest=seen.checked.digest)
+        await desk.decide(*decisions, digest=seen.digest)
 
 
 async def test_half_of_a_list_is_refused_by_line_and_the_other_half_gets_its_vouchers(
@@ -111,6 +118,27 @@ async def test_a_sheet_of_excel_is_read_and_lines_without_a_decision_decide_noth
         differences.CaseDecision(cases[0].difference_id, _A.WRITE_OFF, "对账尾差", None, cases[0].content[:16])
     ]
     assert (sheet.lines, sheet.faults) == ([2], [])
+
+
+async def test_a_workbook_has_the_lines_of_the_csv_as_text_and_is_read_back(desk: Desk, tmp_path: Path) -> None:
+    await desk.record([unexpected("=1+1", 5), unexpected("00123", 700), missing("c", 10**14 + 1)])
+    cases = await desk.cases()
+    lines = list(csv.DictReader(io.StringIO(differences.write_sheet(cases, today=TODAY).lstrip("\ufeff"))))
+    file = tmp_path / "export"
+    file.write_bytes(differences.write_workbook(cases, today=TODAY))
+    rows = CalamineWorkbook.from_path(str(file)).get_sheet_by_index(0).to_python()
+    read = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    assert [line | {"key": line["key"].lstrip("'")} for line in lines] == read
+    assert differences.read_sheet(file) == Sheet()
+    assert differences.write_sheet([], today=TODAY).startswith("\ufeffid,content,account")
+
+
+def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", b" " * (2 << 20))
+    with pytest.raises(InvalidParameter, match="not a spreadsheet"):
+        differences.read_sheet(file)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import itertools
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -150,7 +150,7 @@ class PlatformApi:
             )
         return Shop(new.merchant_id, key.secret)
 
-    async def person(self, role: operators.Role) -> tuple[UUID, dict[str, str]]:
+    async def person(self, role: operators.Role, duties: Sequence[str] = ()) -> tuple[UUID, dict[str, str]]:
         """Create an operator, and the header with their key."""
         identifier = self.ids.new()
         async with self.database.transaction() as tx:
@@ -162,6 +162,7 @@ class PlatformApi:
                 random=secrets.token_urlsafe(32),
                 reason="test",
                 now=self.clock.now(),
+                duties=duties,
             )
         return identifier, {"Authorization": f"Bearer {key}"}
 

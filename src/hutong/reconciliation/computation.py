@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hutong.reconciliation.archive import RunFolder, sha256_of
-from hutong.reconciliation.duck import connect, create_table, literal, literals
+from hutong.reconciliation.duck import ROWS_FORMAT, connect, create_table, literal, literals
 from hutong.reconciliation.layers import LayerDefinition, SideSource
 from hutong.reconciliation.manifest import Manifest
 from hutong.reconciliation.matching.model import (
@@ -179,7 +179,7 @@ def _collect(result: MatchResult, layer: LayerDefinition, part: Path, carries: d
 
 def _copy(duck: Any, query: str, path: Path) -> None:
     part = path.with_suffix(".part")
-    duck.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+    duck.execute(f"COPY ({query}) TO {literal(part)} {ROWS_FORMAT}")
     part.replace(path)
 
 

@@ -107,7 +107,7 @@ def _document(manifest: Manifest) -> dict[str, Any]:
             "holidays": [day.isoformat() for day in window.holidays],
             "workdays": [day.isoformat() for day in window.workdays],
         },
-        "layers": [_layer_document(layer) for layer in manifest.layers],
+        "layers": [layer_document(layer) for layer in manifest.layers],
         "inputs": [
             {
                 "name": file.name,
@@ -160,7 +160,8 @@ def _from_document(document: dict[str, Any]) -> Manifest:
     )
 
 
-def _layer_document(layer: LayerDefinition) -> dict[str, Any]:
+def layer_document(layer: LayerDefinition) -> dict[str, Any]:
+    """Return a layer as JSON, the same in every process."""
     return {
         "layer": layer.layer.value,
         "ours": layer.ours.value,

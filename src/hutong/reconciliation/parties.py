@@ -15,6 +15,7 @@ from hutong.reconciliation import bank
 from hutong.reconciliation.expected import set_window, window_of
 from hutong.reconciliation.layers import LAYERS, LayerDefinition
 from hutong.reconciliation.model import BANK_PREFIX, DayWindow, FileSource, Layer
+from hutong.reconciliation.tolerances import tolerated
 from hutong.reconciliation.workplace import Reconciliation
 
 _ALWAYS = (Layer.ORDER_PAYMENT, Layer.LEDGER_ORDER, Layer.PAYMENT_BILL, Layer.REFUND_BILL)
@@ -87,7 +88,11 @@ async def find_party(use: Reconciliation, account_id: UUID) -> Counterparty:
         identity.merchant,
         "",
         window_of(name, public_id, rule, use.config.windows),
-        tuple(definition for layer, definition in LAYERS.items() if layer in (*_ALWAYS, *_MORE.get(name, ()))),
+        tuple(
+            tolerated(definition, name, public_id, use.config.tolerances)
+            for layer, definition in LAYERS.items()
+            if layer in (*_ALWAYS, *_MORE.get(name, ()))
+        ),
         rule,
     )
 

@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, check_target, in_transaction, make_ids, read_key
-from hutong.cli.output import print_json, print_line, print_text
+from hutong.cli.output import print_json, print_line, print_result, print_text
 from hutong.cli.recon.options import Account, Day, account_id, as_day
 from hutong.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hutong import db
     from hutong.reconciliation import differences
+
+    _Select = Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]]
+    """Returns the decisions that are to be taken."""
 
 cases = typer.Typer()
 resolving = typer.Typer(
@@ -26,7 +31,7 @@ resolving = typer.Typer(
 _SHOWN = ("id", "layer", "class", "column", "key", "currency", "amount_minor", "suspense_minor", "state", "age_days")
 _COUNTED = ("layer", "class", "state", "currency", "count", "long_minor", "short_minor", "oldest_day")
 _MOST = 999_999_999_999_999
-_ALL = 20_000
+_LISTED = 1_000_000
 
 
 class CaseLayer(StrEnum):
@@ -89,14 +94,17 @@ FirstUntil = Annotated[
 
 
 def _filter(**given: Any) -> differences.DifferenceFilter:
+    from hutong.errors import InvalidParameter
     from hutong.reconciliation import differences, model
 
     layer, klass, state = given["layer"], given["klass"], given["state"]
+    if state is not None and given.get("everything"):
+        raise InvalidParameter("--all and --state exclude each other", param="--all")
     return differences.DifferenceFilter(
         account_id=account_id(given["account"]),
         layer=None if layer is None else model.Layer(layer),
         klass=None if klass is None else model.DifferenceClass(klass),
-        states=None if state is None else (model.DifferenceState(state),),
+        states=tuple(model.DifferenceState) if given.get("everything") else state and (model.DifferenceState(state),),
         currency=given["currency"],
         at_least=given["at_least"],
         at_most=given["at_most"],
@@ -118,11 +126,17 @@ def list_differences(
     first_until: FirstUntil = None,
     day: Day = None,
     key: Annotated[str | None, typer.Option("--number", help="Only this key or reference.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are resolved.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Count them instead, by layer, class and state.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="Write them as CSV, to be decided in a spreadsheet.")
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            help="Write them as CSV, or as XLSX by its name, to be decided in a spreadsheet.",
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=_ALL, help="The most rows to show.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_LISTED, help="The most rows to show.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List the differences that are not resolved, newest first; count or export what the same filter selects."""
@@ -132,7 +146,7 @@ def list_differences(
     check_target(export, "--export")
     where = _filter(
         account=account, layer=layer, klass=klass, state=state, currency=currency, at_least=at_least, at_most=at_most,
-        first_until=first_until, day=day, key=key,
+        first_until=first_until, day=day, key=key, everything=everything,
     )  # fmt: skip
     today = SystemClock().now().date()
     if count:
@@ -140,12 +154,15 @@ def list_differences(
         shown = [differences.count_document(each) for each in counts]
         _print_list("counters", shown, _COUNTED, as_json=as_json)
         return
-    most = _ALL if export is not None else limit
-    found = in_transaction(lambda tx: differences.list_differences(tx, where, limit=most))
     if export is not None:
-        export.write_text(differences.write_sheet(found, today=today), newline="")
-        print_line(f"{len(found)} differences written to {export}")
+        chosen = in_transaction(lambda tx: differences.list_all_differences(tx, where))
+        if export.suffix.lower() == ".xlsx":
+            export.write_bytes(differences.write_workbook(chosen, today=today))
+        else:
+            export.write_text(differences.write_sheet(chosen, today=today), newline="")
+        print_result({"exported": len(chosen)}, f"{len(chosen)} differences written to {export}", as_json=as_json)
         return
+    found = in_transaction(lambda tx: differences.list_differences(tx, where, limit=limit))
     documents = [differences.difference_document(case, today=today) for case in found]
     _print_list("differences", documents, _SHOWN, as_json=as_json)
 
@@ -217,7 +234,7 @@ def resolve_one(
     decision = differences.CaseDecision(
         ids.decode(prefix, difference), model.DifferenceAction(action), reason, partner_id
     )
-    _decide([decision], key, reason, None, as_json=as_json)
+    _decide(_given([decision]), key, reason, None, as_json=as_json)
 
 
 @resolving.command("many")
@@ -249,16 +266,18 @@ def resolve_many(
     )  # fmt: skip
     chosen = model.DifferenceAction(action)
 
-    async def work(tx: db.Tx) -> differences.Preview:
+    async def look(tx: db.Tx) -> differences.Checked:
         operator = await operators.authenticate(tx, read_key(key))
         now = SystemClock().now()
         return await differences.preview(tx, where, chosen, reason=reason, operator=operator, now=now)
 
-    seen = in_transaction(work)
+    async def select(tx: db.Tx) -> list[differences.CaseDecision]:
+        return await differences.select_decisions(tx, where, chosen, reason=reason)
+
     if digest is None:
-        print_json(differences.preview_document(seen), indent=None if as_json else 2)
+        print_json(differences.preview_document(in_transaction(look)), indent=None if as_json else 2)
         return
-    _decide(seen.decisions, key, reason, digest, as_json=as_json)
+    _decide(select, key, reason, digest, as_json=as_json)
 
 
 @resolving.command("file")
@@ -277,7 +296,7 @@ def resolve_file(
 
     check_target(errors, "--errors")
     sheet = differences.read_sheet(file)
-    decided = _decided(sheet.decisions, key, reason, None)
+    decided = _decided(_given(sheet.decisions), key, reason, None)
     faults = differences.write_faults(sheet, decided.refused)
     if errors is not None:
         errors.write_text("\ufeff" + to_csv(faults), newline="")
@@ -299,9 +318,14 @@ def _print_list(name: str, documents: list[dict[str, Any]], shown: tuple[str, ..
         print_line("there is no difference")
 
 
-def _decided(
-    decisions: list[differences.CaseDecision], key: Path, reason: str, digest: str | None
-) -> differences.CaseDecisions:
+def _given(decisions: list[differences.CaseDecision]) -> _Select:
+    async def select(_tx: db.Tx) -> list[differences.CaseDecision]:
+        return decisions
+
+    return select
+
+
+def _decided(select: _Select, key: Path, reason: str, digest: str | None) -> differences.CaseDecisions:
     from hutong import operators
     from hutong.clock import SystemClock
     from hutong.reconciliation import differences
@@ -311,17 +335,15 @@ def _decided(
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         operator = await operators.authenticate(tx, read_key(key))
         return await differences.decide(
-            tx, decisions, operator=operator, reason=reason, now=SystemClock().now(), new_id=identifiers.new,
-            digest=digest,
+            tx, await select(tx), operator=operator, reason=reason, now=SystemClock().now(),
+            new_id=identifiers.new, digest=digest,
         )  # fmt: skip
 
     return in_transaction(work)
 
 
-def _decide(
-    decisions: list[differences.CaseDecision], key: Path, reason: str, digest: str | None, *, as_json: bool
-) -> None:
-    document = _document(_decided(decisions, key, reason, digest))
+def _decide(select: _Select, key: Path, reason: str, digest: str | None, *, as_json: bool) -> None:
+    document = _document(_decided(select, key, reason, digest))
     if as_json:
         print_json(document)
     else:

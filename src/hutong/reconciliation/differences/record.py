@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hutong import db, ledger
 from hutong.reconciliation.differences import store
-from hutong.reconciliation.differences.found import Found, Identity, merge
+from hutong.reconciliation.differences.found import Found, Identity, base_key, merge
 from hutong.reconciliation.differences.store import CaseEntry
 from hutong.reconciliation.differences.suspense import BookedCase, book, end_case, open_case
 from hutong.reconciliation.model import (
@@ -22,6 +22,9 @@ from hutong.reconciliation.model import (
     RowSide,
 )
 from hutong.reconciliation.statements import sql
+
+EXPLAINED = "explained by a later file or booking"
+"""The reason of a difference that a match has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ async def record(
     reported, keys = {each.identity for each in found}, {each.key for each in found} | set(matched_late)
     for identity, case in known.items():
         if identity not in reported and case.state is not DifferenceState.RESOLVED:
-            changes.miss(case, has_partner=not keys.isdisjoint((case.key, _base(case.key))))
+            changes.miss(case, has_partner=not keys.isdisjoint((case.key, base_key(case.key))))
     await store.insert(tx, changes.new)
     await store.update(tx, changes.updated)
     await store.write_history(tx, changes.entries, now=now)
@@ -87,11 +90,6 @@ async def record(
     counts = changes.counts
     waiting = sum(each.waits for each in found)
     return RecordedDifferences(counts["opened"], counts["reopened"], counts["changed"], counts["matched"], waiting)
-
-
-def _base(key: str) -> str:
-    """Return the key of the rows: that of a difference may have a suffix, such as `#2` or `/refund_failure`."""
-    return key.partition("#")[0].partition("/")[0]
 
 
 @dataclass(slots=True)
@@ -150,32 +148,29 @@ class _Changes:
             if not is_same or case.action is DifferenceAction.MATCH:
                 self._reopen(case, found)
             return
-        fresh = self._figures(case, found)
         if case.state is DifferenceState.ROLLED and not found.waits:
-            self.updated.append(self._open(fresh, "opened"))
+            self.updated.append(self._open(self._figures(case, found), "opened"))
         elif not is_same and case.state is DifferenceState.ROLLED:
-            self.updated.append(self._note(BookedCase(fresh), "changed", fresh.amount_minor))
+            self.updated.append(self._note(BookedCase(self._figures(case, found)), "changed", found.amount_minor))
         elif not is_same:
             self._change(case, found)
         elif case.last_day < self.day:
-            self.updated.append(fresh)
+            self.updated.append(self._figures(case, found))
 
     def miss(self, case: Difference, *, has_partner: bool) -> None:
         """End a difference that is not stated any more, if that proves that it is explained."""
         if case.last_day > self.day or (case.last_day < self.day and not has_partner):
             return
-        ended = end_case(case)
-        resolved = replace(
-            ended.case,
+        ended = end_case(
+            case,
             state=DifferenceState.RESOLVED,
             action=DifferenceAction.MATCH,
             last_day=self.day,
             proposal_id=None,
-            voucher=ended.voucher,
             resolved_at=self.now,
-            reason="explained by a later file or booking" if has_partner else "the files do not state it any more",
+            reason=EXPLAINED if has_partner else "the files do not state it any more",
         )
-        self.updated.append(self._note(replace(ended, case=resolved), "matched", -case.suspense_minor))
+        self.updated.append(self._note(ended, "matched", -case.suspense_minor))
 
     def _figures(self, case: Difference, found: Found) -> Difference:
         return replace(
@@ -190,7 +185,7 @@ class _Changes:
         )
 
     def _open(self, case: Difference, what: str) -> Difference:
-        opened = open_case(replace(case, state=DifferenceState.OPEN))
+        opened = open_case(case, state=DifferenceState.OPEN)
         return self._note(opened, what, opened.case.suspense_minor)
 
     def _reopen(self, case: Difference, found: Found) -> None:
@@ -214,8 +209,7 @@ class _Changes:
         """Book an open case of other figures: all of the old ones out of suspense, all of the new ones into it."""
         ended = end_case(case)
         state = DifferenceState.OPEN if case.owner_id is None else DifferenceState.ASSIGNED
-        fresh = replace(self._figures(ended.case, found), state=state, action=None, proposal_id=None)
-        opened = open_case(fresh)
+        opened = open_case(self._figures(ended.case, found), state=state, action=None, proposal_id=None)
         self.chains.append(ended.chain)
         self.updated.append(self._note(opened, "changed", opened.case.suspense_minor))
 

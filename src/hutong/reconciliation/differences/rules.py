@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
+from hutong.errors import InvalidParameter
 from hutong.operators import Role
 from hutong.reconciliation.model import Difference, DifferenceAction, DifferenceClass, DifferenceState, Layer
 
@@ -63,24 +66,43 @@ RULES: tuple[DifferenceRule, ...] = (
 """Every allowed combination. What is not in it is refused."""
 
 
+def check_duties(duties: Iterable[str]) -> None:
+    """Refuse duties of an operator that name no layer, or an action that is not possible there.
+
+    Errors:
+        InvalidParameter: `param` is "--duty".
+    """
+    for duty in duties:
+        layer, colon, action = duty.partition(":")
+        if layer not in set(Layer) or (colon and not any(action == r.action and layer in r.layers for r in RULES)):
+            raise InvalidParameter(f"{duty} is neither a layer nor an action of one", param="--duty")
+
+
 def rule_of(case: Difference, action: DifferenceAction) -> DifferenceRule | str:
     """Return the rule that allows an action for a case, or one sentence with the reason why none does."""
+    return _rule(action, case.layer, case.klass, case.column, sign_of(case))
+
+
+@lru_cache(1_024)
+def _rule(
+    action: DifferenceAction, layer: Layer, klass: DifferenceClass, column: str, sign: str
+) -> DifferenceRule | str:
     rules = [rule for rule in RULES if rule.action is action]
     if not rules:
         return f"{action.value} is not an action of persons"
-    rules = [rule for rule in rules if case.layer in rule.layers]
+    rules = [rule for rule in rules if layer in rule.layers]
     if not rules:
-        return f"{action.value} is not possible for the layer {case.layer.value}"
-    rules = [rule for rule in rules if case.klass in rule.classes]
+        return f"{action.value} is not possible for the layer {layer.value}"
+    rules = [rule for rule in rules if klass in rule.classes]
     if not rules:
-        return f"{action.value} is not possible for the class {case.klass.value}"
-    if case.klass is DifferenceClass.MISMATCH:
-        rules = [rule for rule in rules if not rule.columns or case.column in rule.columns]
+        return f"{action.value} is not possible for the class {klass.value}"
+    if klass is DifferenceClass.MISMATCH:
+        rules = [rule for rule in rules if not rule.columns or column in rule.columns]
         if not rules:
-            return f"{action.value} is not possible where the column {case.column} differs"
-    rules = [rule for rule in rules if rule.sign in ("", sign_of(case))]
+            return f"{action.value} is not possible where the column {column} differs"
+    rules = [rule for rule in rules if rule.sign in ("", sign)]
     if not rules:
-        return f"{action.value} is not possible for a {sign_of(case) or 'zero'} amount"
+        return f"{action.value} is not possible for a {sign or 'zero'} amount"
     return rules[0]
 
 

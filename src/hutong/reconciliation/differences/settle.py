@@ -35,12 +35,17 @@ async def _settle(
     What the life cycle does not take goes back to its owner, with the reason in its history.
 
     Errors:
+        NotPermitted: an action is not among the duties of the person who approves.
         Conflict: a case has changed since it was proposed, or the life cycle takes none of them.
     """
+    checkers = await operators.find_operators(tx, [approved.checker_id] if approved.checker_id else [])
     rows = await sql.lock_proposed_differences.fetch(tx, proposal_id=approved.proposal_id)
     cases = [store.read(row) for row in rows]
     if digest_of(cases) != approved.payload["digest"]:
         raise Conflict("a difference has changed since this was proposed; reject it, and propose again")
+    for checker in checkers.values():
+        for layer, action in {(case.layer, case.action) for case in cases}:
+            operators.require_duty(checker, layer, action)
     by = ids.encode(operators.OPERATOR_PREFIX, approved.checker_id) if approved.checker_id else store.SYSTEM
     note = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
     reasons = await _drive(tx, transactions, cases, note=note, now=now)
@@ -63,19 +68,17 @@ async def _settle(
         settled.append(booked.case)
         chains.append(booked.chain)
         entries.append(CaseEntry(case.difference_id, "resolved", by, case.reason, -case.suspense_minor, booked.voucher))
-    await store.update(tx, settled)
+    await store.advance(tx, settled)
     await store.write_history(tx, entries, now=now)
     await book(tx, chains, now=now)
 
 
 def resolve(case: Difference, *, now: datetime) -> BookedCase:
     """Return a case at its end, with the chain that takes it out of suspense."""
+    resolved = {"state": DifferenceState.RESOLVED, "resolved_at": now}
     if case.action in (_A.WRITE_OFF, _A.ADJUST_FEE):
-        booked = write_off(case, as_fee=case.action is _A.ADJUST_FEE)
-    else:
-        booked = end_case(case)
-    resolved = replace(booked.case, state=DifferenceState.RESOLVED, resolved_at=now, voucher=booked.voucher)
-    return replace(booked, case=resolved)
+        return write_off(case, as_fee=case.action is _A.ADJUST_FEE, **resolved)
+    return end_case(case, **resolved)
 
 
 async def _drive(

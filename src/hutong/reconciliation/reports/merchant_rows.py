@@ -15,7 +15,7 @@ from uuid import UUID
 from hutong import ids
 from hutong.reconciliation.archive import RunFolder
 from hutong.reconciliation.computation import Limits
-from hutong.reconciliation.duck import connect, literal, literals
+from hutong.reconciliation.duck import ROWS_FORMAT, connect, literal, literals
 from hutong.reconciliation.layers import SideSource
 from hutong.reconciliation.manifest import Manifest
 
@@ -94,11 +94,10 @@ def write_merchant_rows(folder: RunFolder, limits: Limits | None = None) -> Path
         "CASE WHEN class = 'pending' THEN 'pending' ELSE 'different' END AS status "
         f"FROM read_parquet({literals(ours)}, union_by_name = true) AS r JOIN e USING (key, kind, day) "
         "WHERE merchant <> '') "
-        "SELECT row_number() OVER (ORDER BY merchant, day, kind, key, status, settled, fee, paid, ordered, batch) "
-        "AS place, * FROM (FROM m UNION ALL FROM o) ORDER BY place"
+        "FROM (FROM m UNION ALL FROM o) ORDER BY merchant, day, kind, key, status, settled, fee, paid, ordered, batch"
     )
     with connect(folder.path, memory_mb=limits.memory_mb, threads=limits.threads) as duck:
-        duck.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+        duck.execute(f"COPY ({query}) TO {literal(part)} {ROWS_FORMAT}")
     part.replace(path)
     return path
 
@@ -112,8 +111,9 @@ def merchant_rows(
         return []
     with connect(folder.path, memory_mb=(limits or Limits()).memory_mb) as duck:
         rows: list[tuple[Any, ...]] = duck.execute(
-            f"FROM read_parquet({literal(path)}) SELECT place, key, reference, kind, day, currency, ordered, paid, "
-            "settled, fee, batch, settle_day, status WHERE merchant = ? AND place > ? ORDER BY place LIMIT ?",
+            f"FROM read_parquet({literal(path)}, file_row_number = true) SELECT file_row_number + 1 AS place, key, "
+            "reference, kind, day, currency, ordered, paid, settled, fee, batch, settle_day, status "
+            "WHERE merchant = ? AND place > ? ORDER BY place LIMIT ?",
             [merchant, after, limit],
         ).fetchall()
     return [MerchantRow(*row) for row in rows]

@@ -19,7 +19,7 @@ from hutong.reconciliation.batches import SettledBill, export_batches, first_wit
 from hutong.reconciliation.computation import CLOSED, carry_over
 from hutong.reconciliation.files import files_that_count, input_of
 from hutong.reconciliation.layers import SideSource
-from hutong.reconciliation.manifest import InputFile, Manifest
+from hutong.reconciliation.manifest import InputFile, Manifest, layer_document
 from hutong.reconciliation.model import FILE_PREFIX, BillFile, FileSource, Run
 from hutong.reconciliation.parsing import normalise_inputs
 from hutong.reconciliation.parties import Counterparty
@@ -172,7 +172,7 @@ def _digest(use: Reconciliation, day: Day) -> str:
         "ours": {s: sha256_of(day.folder.rows(s)) for s in _OURS if day.folder.rows(s).exists()},
         "carries": {name: digest for name, digest in carries.items() if name.startswith("carry-")},
         "window": repr(plan.window),
-        "layers": [repr(layer) for layer in plan.layers],
+        "layers": [layer_document(layer) for layer in plan.layers],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -1,8 +1,12 @@
+-- columns: difference_progress
+-- What persons decide, and what its end changes.
+state text, suspense_minor bigint, cost_minor bigint, postings integer, owner_id uuid, action text, proposal_id uuid,
+voucher uuid, resolved_at timestamptz, reason text, partner_id uuid
+
 -- columns: difference_figures
--- What a run may change and what persons decide.
-state text, content text, currency text, amount_minor bigint, suspense_minor bigint, cost_minor bigint,
-postings integer, ours text, theirs text, reference text, last_day date, owner_id uuid, action text, proposal_id uuid,
-voucher uuid, resolved_at timestamptz, reason text, reopened integer, partner_id uuid
+-- What a run may change.
+content text, currency text, amount_minor bigint, ours text, theirs text, reference text, last_day date,
+reopened integer, {difference_progress}
 
 -- columns: difference_identity
 -- What never changes.
@@ -39,6 +43,13 @@ FROM unnest(:difference_id::uuid[], :klass::text[], :column::text[], {difference
 UPDATE reconciliation.difference AS d
 SET ({difference_figures}) = ROW ({u.difference_figures})
 FROM unnest(:difference_id::uuid[], {difference_figures[]}) AS u (id, {difference_figures})
+WHERE d.id = u.id;
+
+-- name: advance_differences
+-- Differences that the caller has locked, and whose figures stay as they are.
+UPDATE reconciliation.difference AS d
+SET ({difference_progress}) = ROW ({u.difference_progress})
+FROM unnest(:difference_id::uuid[], {difference_progress[]}) AS u (id, {difference_progress})
 WHERE d.id = u.id;
 
 -- name: insert_difference_entries
@@ -90,6 +101,13 @@ SELECT {d.difference} FROM reconciliation.select_differences(:account_id::uuid, 
     :owner_id::uuid, :unowned::boolean, :currency::text, :at_least::bigint, :at_most::bigint, :first_until::date,
     :last_day::date, :key::text) AS d
 WHERE (:before::uuid IS NULL OR d.id < :before)
+ORDER BY d.id DESC LIMIT :limit;
+
+-- name: difference_ids
+-- The ids of what a filter selects, newest first.
+SELECT d.id FROM reconciliation.select_differences(:account_id::uuid, :layer::text, :klass::text, :states::text[],
+    :owner_id::uuid, :unowned::boolean, :currency::text, :at_least::bigint, :at_most::bigint, :first_until::date,
+    :last_day::date, :key::text) AS d
 ORDER BY d.id DESC LIMIT :limit;
 
 -- name: count_differences

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,9 +10,9 @@ from starlette.responses import Response
 
 from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
-from hutong.api.operator.approvals import proposal_document
+from hutong.api.operator.approvals import LIST_LIMIT_S, proposal_document
 from hutong.api.operator.ledger.shared import Currency, Date
-from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of
+from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of, owner_of
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
@@ -62,7 +63,7 @@ async def _filter(
         layer=layer,
         klass=klass,
         states=None if state is None else (state,),
-        owner_id=None if owner is None else ids.decode(operators.OPERATOR_PREFIX, owner),
+        owner_id=owner_of(owner),
         unowned=unowned,
         currency=currency,
         at_least=at_least,
@@ -152,7 +153,7 @@ async def decide_differences(
         )
         for each in body.decisions
     ]
-    return await _decide(request, use, operator, decisions, body.reason)
+    return await _decide(request, use, operator, given(decisions), body.reason)
 
 
 @router.post(
@@ -165,7 +166,10 @@ async def preview_differences(
     use: Use, operator: Acting, body: Annotated[DifferenceBulk, example_body(DifferenceBulk)]
 ) -> Response:
     """Count and add up what an action would do to all differences that a filter selects; nothing is done."""
-    seen = await _preview(use, operator, body)
+    where, now = _selected(body.filter), use.clock.now()
+    with db.time_limit(LIST_LIMIT_S):
+        async with use.database.transaction() as tx:
+            seen = await differences.preview(tx, where, body.action, reason=body.reason, operator=operator, now=now)
     return json_answer(differences.preview_document(seen))
 
 
@@ -180,8 +184,12 @@ async def resolve_differences(
     request: Request, use: Use, operator: Acting, body: Annotated[DifferenceResolve, example_body(DifferenceResolve)]
 ) -> Response:
     """Take the action of a preview for the list that was previewed; another list is refused."""
-    seen = await _preview(use, operator, body)
-    return await _decide(request, use, operator, seen.decisions, body.reason, body.digest)
+    where = _selected(body.filter)
+
+    async def select(tx: db.Tx) -> list[differences.CaseDecision]:
+        return await differences.select_decisions(tx, where, body.action, reason=body.reason)
+
+    return await _decide(request, use, operator, select, body.reason, body.digest)
 
 
 @router.get(
@@ -227,19 +235,13 @@ async def list_suggested_partners(use: Use, _operator: Acting, difference_id: st
         return list_answer(await differences.suggest_partners(tx, case))
 
 
-async def _preview(use: Services, operator: operators.Operator, body: DifferenceBulk) -> differences.Preview:
-    where, now = _selected(body.filter), use.clock.now()
-    async with use.database.transaction() as tx:
-        return await differences.preview(tx, where, body.action, reason=body.reason, operator=operator, now=now)
-
-
 def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     return differences.DifferenceFilter(
-        account_id=account_of(selection.account_id, "account_id"),
+        account_id=account_of(selection.account_id, "filter.account_id"),
         layer=selection.layer,
         klass=selection.class_,
         states=None if selection.states is None else tuple(selection.states),
-        owner_id=None if selection.owner_id is None else ids.decode(operators.OPERATOR_PREFIX, selection.owner_id),
+        owner_id=owner_of(selection.owner_id, "filter.owner_id"),
         unowned=selection.unowned,
         currency=selection.currency,
         at_least=selection.at_least_minor,
@@ -250,18 +252,47 @@ def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     )
 
 
+def given(decisions: list[differences.CaseDecision]) -> Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]]:
+    """Return what selects decisions that a request has listed."""
+
+    async def select(_tx: db.Tx) -> list[differences.CaseDecision]:
+        return decisions
+
+    return select
+
+
 async def _decide(
     request: Request,
     use: Services,
     operator: operators.Operator,
-    decisions: list[differences.CaseDecision],
+    select: Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]],
     reason: str,
     digest: str | None = None,
 ) -> Response:
+    outcome = await decided(request, use, operator, select, reason, digest)
+    answer = {
+        "object": "differences_decided",
+        "proposal": None if outcome.proposal is None else proposal_document(outcome.proposal),
+        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in outcome.done],
+        "refused": [differences.refusal_document(refusal) for refusal in outcome.refused],
+    }
+    return json_answer(answer, 201)
+
+
+async def decided(
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    select: Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]],
+    reason: str,
+    digest: str | None = None,
+) -> differences.CaseDecisions:
+    """Take selected decisions as the person of a request. Errors as `differences.decide`."""
+
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         return await differences.decide(
             tx,
-            decisions,
+            await select(tx),
             operator=operator,
             reason=reason,
             now=use.clock.now(),
@@ -270,11 +301,5 @@ async def _decide(
             request_id=request_id(request),
         )
 
-    decided = await use.database.run(work)
-    answer = {
-        "object": "differences_decided",
-        "proposal": None if decided.proposal is None else proposal_document(decided.proposal),
-        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in decided.done],
-        "refused": [differences.refusal_document(refusal) for refusal in decided.refused],
-    }
-    return json_answer(answer, 201)
+    with db.time_limit(LIST_LIMIT_S):
+        return await use.database.run(work)

@@ -35,6 +35,15 @@ def refused(tmp_path: Path, text: str | bytes, match: str, format: str = "camt",
     assert [path.name for path in tmp_path.iterdir()] == ["statement"]
 
 
+@pytest.mark.parametrize("name", ["statement.part", "statement.rows", "statement.finished"])
+def test_rows_stay_whatever_name_they_are_asked_under(tmp_path: Path, name: str) -> None:
+    path, out = tmp_path / "statement", tmp_path / name
+    path.write_bytes(samples.camt("053.001.08").encode())
+    bank.normalise_statement(path, out, format="camt", number=samples.ISO_ACCOUNT, currency="SEK")
+    assert len(read_rows(out)) == 3
+    assert {each.name for each in tmp_path.iterdir()} == {"statement", name}
+
+
 @pytest.mark.parametrize("message", ["052", "053", "054"])
 @pytest.mark.parametrize("version", OLD_VERSIONS)
 def test_every_version_is_read(tmp_path: Path, message: str, version: int) -> None:

@@ -44,7 +44,7 @@ async def test_a_filter_is_previewed_without_what_is_beyond_the_duties(desk: Des
             tx, differences.DifferenceFilter(account_id=desk.account_id), _A.WRITE_OFF, reason="x", operator=clerk,
             now=desk.world.clock.now(),
         )  # fmt: skip
-    assert (len(seen.checked.accepted), len(seen.checked.refused)) == (0, 2)
+    assert (len(seen.accepted), len(seen.refused)) == (0, 2)
 
 
 async def test_both_cases_of_a_pair_are_among_the_duties(desk: Desk) -> None:

@@ -198,6 +198,33 @@ async def test_a_portal_refund_and_a_dispute_have_the_channels_numbers(court: Di
     assert ("refund", refund.portal_no, -700, None) in shown(rows, "kind", "key", "settled", "fee")
 
 
+async def test_an_order_counts_late_refunds_as_far_as_it_had_room(court: DisputeWorld, tmp_path: Path) -> None:
+    payment = await court.paid()
+    court.channel.verdicts = [FAILED]
+    for _ in range(2):
+        await court.refund(payment, AMOUNT)
+        court.clock.advance(timedelta(seconds=1))
+    (first, second) = await court.refunds(payment)
+    assert (first.state.value, second.state.value) == ("failed", "succeeded")
+    court.channel.outcomes[first.number] = SUCCEEDED
+    await court.notify(court.channel.refund_notice(first.number))
+    folder = await exported(court, tmp_path)
+    for source in (SideSource.ORDERS, SideSource.PAYMENTS):
+        counted = [row for row in rows_of(folder, source) if row["kind"] == "other"]
+        assert shown(counted, "key", "settled") == [(encode("pay", payment.payment_id), -AMOUNT)], source
+
+
+async def test_a_refund_that_fails_days_later_has_gone_out_on_its_own_day(court: DisputeWorld, tmp_path: Path) -> None:
+    payment, day = await court.paid(), first_day(court)
+    await court.refund(payment, 300)
+    (refund,) = await court.refunds(payment)
+    court.clock.advance(timedelta(days=2))
+    court.channel.outcomes[refund.number] = FAILED
+    await court.notify(court.channel.refund_notice(refund.number))
+    rows = rows_of(await exported(court, tmp_path, day), SideSource.ORDERS)
+    assert ("refund", encode("ref", refund.refund_id), -300) in shown(rows, "kind", "key", "settled")
+
+
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
 """No shrinking: each example takes a second, and the steps that failed are printed."""
 STEPS = st.lists(
@@ -375,17 +402,23 @@ def test_windows_are_those_of_the_channels_bills_unless_they_are_set() -> None:
     settings = read_windows(
         {
             "unionpay": {"cut_minutes": -30, "margin_minutes": 5},
-            "acc_2": {"period_minutes": 60, "rolls": 3, "utc_offset_minutes": 0},
+            "acc_2": {"rolls": 3, "utc_offset_minutes": 0, "weekends": False, "holidays": ["2026-10-02", "2026-10-01"]},
         }
     )
     assert window_of("unionpay", "acc_1", rule, settings) == DayWindow(
         timedelta(hours=8), timedelta(minutes=-30), margin=timedelta(minutes=5)
     )
     assert window_of("unionpay", "acc_2", rule, settings) == DayWindow(
-        timedelta(0), timedelta(hours=-1), period=timedelta(hours=1), rolls=3
+        timedelta(0),
+        timedelta(hours=-1),
+        rolls=3,
+        weekends=False,
+        holidays=(date(2026, 10, 1), date(2026, 10, 2)),
     )
     with pytest.raises(ConfigurationError, match="`rolls`"):
         read_windows({"unionpay": {"rolls": 32}})
+    with pytest.raises(ConfigurationError, match="`period_minutes`"):
+        read_windows({"unionpay": {"period_minutes": 60}})
     window = window_of("unionpay", "acc_1", rule)
     at_cut = datetime(2026, 3, 2, 15, tzinfo=UTC)
     assert window.begin_of(date(2026, 3, 3)) == at_cut

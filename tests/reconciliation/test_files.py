@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,31 @@ async def test_a_row_that_cannot_be_read_is_one_exception(world: BillWorld) -> N
     async with world.database.transaction() as tx:
         (kept,) = await channels.accounts.list_bill_exceptions(tx, account_id=world.account_id)
     assert (kept.kind, kept.day, kept.line_no) == ("trade", DAY, 1)
+
+
+async def test_what_a_killed_process_left_is_removed_after_two_days_and_what_is_in_use_is_kept(
+    world: BillWorld,
+) -> None:
+    root, now = world.config.folder / "incoming", world.clock.now().timestamp()
+    for name, days in (("left", 3), ("used", 1)):
+        (root / name).mkdir(parents=True)
+        os.utime(root / name, (now - days * 86_400,) * 2)
+    with files.staging(world.use) as folder:
+        assert {each.name for each in root.iterdir()} == {"used", folder.name}
+    assert [each.name for each in root.iterdir()] == ["used"]
+
+
+async def test_a_sandbox_whose_clock_is_ahead_removes_nothing_that_is_in_use(
+    world: BillWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, ahead = world.config.folder / "incoming", timedelta(days=30)
+    monkeypatch.setattr("hutong.clock.ahead_ns", lambda: ahead // timedelta(microseconds=1) * 1_000)
+    (root / "used").mkdir(parents=True)
+    now = world.clock.now().timestamp()
+    os.utime(root / "used", (now, now))
+    world.clock.advance(ahead)
+    with files.staging(world.use):
+        assert (root / "used").exists()
 
 
 @pytest.mark.parametrize("name", ["", "../bill", "a/b", "a\\b", "..", "x" * 201, "bill\n.csv", "\x00"])

@@ -70,6 +70,21 @@ def test_a_refund_that_failed_again_is_nothing_where_the_bill_states_no_money(tm
     assert classes(found) == [("ours", "R1/refund_failure", "missing", "", -100)]
 
 
+def test_a_refund_that_came_back_within_the_margin_is_nothing_to_a_bill_that_states_it_as_failed(
+    tmp_path: Path,
+) -> None:
+    ours = [
+        make_row(kind="refund", key="R1", settled=-100, fee=None),
+        make_row(kind="refund_failure", key="R1", settled=100, fee=None, line=2, day=FIRST + timedelta(days=1)),
+    ]
+    theirs = [make_row(kind="refund", key="R1", settled=-100, state="failed")]
+    found = answer_of(match(tmp_path / "1", FingerprintEngine(), REFUND, ours, theirs))
+    assert (found.matched, found.differences, found.carry_ours) == ([], [], [])
+    ours[1]["settled"] = 99
+    found = answer_of(match(tmp_path / "2", FingerprintEngine(), REFUND, ours, theirs))
+    assert classes(found) == [("both", "R1", "mismatch", "state", 101)]
+
+
 def test_a_late_bill_turns_a_waiting_row_into_a_match_and_time_into_missing(tmp_path: Path) -> None:
     rows = [make_row(key="K1"), make_row(key="K2", line=2)]
     first = answer_of(match(tmp_path / "1", FingerprintEngine(), PAYMENT, rows, []))

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
-import time
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -23,8 +19,6 @@ from hutong.reconciliation.exclusion import alone
 from hutong.reconciliation.manifest import Manifest
 
 ONE = timedelta(days=1)
-KILLS = 2
-PROCESS = Path(__file__).parents[1] / "support" / "processes" / "killed_run.py"
 
 
 @pytest.fixture
@@ -152,43 +146,3 @@ async def test_the_manifest_names_what_the_day_was_computed_from(world: BillWorl
     (entry,) = manifest.inputs
     assert (entry.sha256, entry.layout, entry.size) == (file.sha256, "unionpay_zm", file.size)
     assert (folder.inputs / entry.name).stat().st_size == file.size
-
-
-async def facts(world: BillWorld) -> tuple[object, ...]:
-    """What a run has come to: its cases, its files, and the digests of its results."""
-    manifest = Manifest.read(RunFolder(world.config.folder, world.name, DAY).manifest)
-    return await cases(world), await world.states(), manifest.results, manifest.totals
-
-
-def kill_after(world: BillWorld, url: str, wait_s: float | None) -> float:
-    """Run the day in another process, and kill it after a while; return how long it has run."""
-    arguments = [sys.executable, str(PROCESS), url, str(world.config.folder), str(world.account_id)]
-    path = {**os.environ, "PYTHONPATH": os.pathsep.join((str(PROCESS.parents[2]), str(Path(__file__).parent)))}
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=path) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        begun = time.monotonic()
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        if wait_s is None:
-            assert "done\n" in process.stdout
-        else:
-            time.sleep(wait_s)
-            process.kill()
-        return time.monotonic() - begun
-
-
-async def test_a_run_that_is_killed_anywhere_and_done_again_is_equal(
-    world: BillWorld, database: Database, database_url: str, tmp_path: Path
-) -> None:
-    other = BillWorld(database, world.clock, tmp_path / "other")
-    await other.register()
-    for each in (world, other):
-        await each.take(bill([1, 2, 2, 3]))
-    whole_s = await asyncio.to_thread(kill_after, other, database_url, None)
-    for part in range(1, KILLS + 1):
-        await asyncio.to_thread(kill_after, world, database_url, whole_s * part / (KILLS + 1))
-    await run(world)
-    assert await facts(world) == await facts(other)
-    assert not list((world.config.folder / world.name).rglob("*.part"))

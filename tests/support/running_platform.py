@@ -298,7 +298,14 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
         http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
         opened = await stack.enter_async_context(
-            app.open_platform(settings, clock=clock, http=http, answers=api.JsonAnswers, role=API_ROLE)
+            app.open_platform(
+                settings,
+                clock=clock,
+                http=http,
+                answers=api.JsonAnswers,
+                role=API_ROLE,
+                limit_s=60,  # however busy the machine is
+            )
         )
         console = await stack.enter_async_context(Database.open(database_url, size=16))
         platform = replace(opened, approval_handlers=dict(opened.approval_handlers))  # tests add theirs

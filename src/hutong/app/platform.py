@@ -300,6 +300,7 @@ def _reconciliation_config(settings: Settings) -> reconciliation.ReconciliationC
         upload_bytes_max=settings.recon_upload_mb << 20,
         windows=reconciliation.read_windows(settings.recon_windows),
         tolerances=reconciliation.read_tolerances(settings.recon_tolerances),
+        settles_to=settings.recon_settles_to,
         engine=settings.recon_engine,
         spark_master=settings.spark_master,
     )

@@ -139,3 +139,14 @@ def recon(
     from hutong.bench import run_bench_recon
 
     sys.exit(run_bench_recon(rows=rows, memory_mb=memory_mb, folder=folder, as_json=as_json))
+
+
+@bench.command("recon-cases")
+def recon_cases(
+    cases: Annotated[int, typer.Option(min=2, max=20_000, help="How many cases each way of deciding has.")] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Measure many differences opened, decided by one filter and by one file with wrong lines, and approved."""
+    from hutong.bench import run_bench_recon_cases
+
+    sys.exit(run_bench_recon_cases(cases=cases, as_json=as_json))

@@ -15,8 +15,13 @@ from hutong.cli.recon.options import Account, Day, account_id, as_day
 from hutong.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from hutong import db
     from hutong.reconciliation import differences
+
+    _Select = Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]]
+    """Returns the decisions that are to be taken."""
 
 cases = typer.Typer()
 resolving = typer.Typer(
@@ -229,7 +234,7 @@ def resolve_one(
     decision = differences.CaseDecision(
         ids.decode(prefix, difference), model.DifferenceAction(action), reason, partner_id
     )
-    _decide([decision], key, reason, None, as_json=as_json)
+    _decide(_given([decision]), key, reason, None, as_json=as_json)
 
 
 @resolving.command("many")
@@ -261,16 +266,18 @@ def resolve_many(
     )  # fmt: skip
     chosen = model.DifferenceAction(action)
 
-    async def work(tx: db.Tx) -> differences.Preview:
+    async def look(tx: db.Tx) -> differences.Checked:
         operator = await operators.authenticate(tx, read_key(key))
         now = SystemClock().now()
         return await differences.preview(tx, where, chosen, reason=reason, operator=operator, now=now)
 
-    seen = in_transaction(work)
+    async def select(tx: db.Tx) -> list[differences.CaseDecision]:
+        return await differences.select_decisions(tx, where, chosen, reason=reason)
+
     if digest is None:
-        print_json(differences.preview_document(seen), indent=None if as_json else 2)
+        print_json(differences.preview_document(in_transaction(look)), indent=None if as_json else 2)
         return
-    _decide(seen.decisions, key, reason, digest, as_json=as_json)
+    _decide(select, key, reason, digest, as_json=as_json)
 
 
 @resolving.command("file")
@@ -289,7 +296,7 @@ def resolve_file(
 
     check_target(errors, "--errors")
     sheet = differences.read_sheet(file)
-    decided = _decided(sheet.decisions, key, reason, None)
+    decided = _decided(_given(sheet.decisions), key, reason, None)
     faults = differences.write_faults(sheet, decided.refused)
     if errors is not None:
         errors.write_text("\ufeff" + to_csv(faults), newline="")
@@ -311,9 +318,14 @@ def _print_list(name: str, documents: list[dict[str, Any]], shown: tuple[str, ..
         print_line("there is no difference")
 
 
-def _decided(
-    decisions: list[differences.CaseDecision], key: Path, reason: str, digest: str | None
-) -> differences.CaseDecisions:
+def _given(decisions: list[differences.CaseDecision]) -> _Select:
+    async def select(_tx: db.Tx) -> list[differences.CaseDecision]:
+        return decisions
+
+    return select
+
+
+def _decided(select: _Select, key: Path, reason: str, digest: str | None) -> differences.CaseDecisions:
     from hutong import operators
     from hutong.clock import SystemClock
     from hutong.reconciliation import differences
@@ -323,17 +335,15 @@ def _decided(
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         operator = await operators.authenticate(tx, read_key(key))
         return await differences.decide(
-            tx, decisions, operator=operator, reason=reason, now=SystemClock().now(), new_id=identifiers.new,
-            digest=digest,
+            tx, await select(tx), operator=operator, reason=reason, now=SystemClock().now(),
+            new_id=identifiers.new, digest=digest,
         )  # fmt: skip
 
     return in_transaction(work)
 
 
-def _decide(
-    decisions: list[differences.CaseDecision], key: Path, reason: str, digest: str | None, *, as_json: bool
-) -> None:
-    document = _document(_decided(decisions, key, reason, digest))
+def _decide(select: _Select, key: Path, reason: str, digest: str | None, *, as_json: bool) -> None:
+    document = _document(_decided(select, key, reason, digest))
     if as_json:
         print_json(document)
     else:

@@ -35,7 +35,7 @@ class CheckEngine(StrEnum):
 def show_report(
     day: _Day,
     account: Account = None,
-    merchant: Annotated[str | None, typer.Option(help="Only this merchant: mer_…")] = None,
+    merchant: Annotated[str | None, typer.Option(help="Only this merchant.")] = None,
     folder: _Folder = None,
     as_json: Json = False,
 ) -> None:

@@ -184,7 +184,7 @@ async def assign(
         operators.require_duty(owner, case.layer)
     by, whose = (ids.encode(operators.OPERATOR_PREFIX, person) for person in (operator.operator_id, owner_id))
     changed = [_owned(case, owner_id) for case in cases.values() if case.owner_id != owner_id]
-    await store.update(tx, changed)
+    await store.advance(tx, changed)
     entries = [CaseEntry(case.difference_id, "assigned", by, f"{whose}: {reason}") for case in changed]
     await store.write_history(tx, entries, now=now)
     audited = [

@@ -57,7 +57,7 @@ class Checked:
     """The decisions that may be taken, with their cases as they are now.
 
     Attributes:
-        accepted: Of a pair, both cases.
+        accepted: Of a pair, both cases. Those that need another person have no proposal yet.
         digest: Of what would be done to what.
     """
 
@@ -135,9 +135,10 @@ async def decide(
     if digest is not None and digest != checked.digest:
         raise Conflict("the cases have changed since the preview; look at them again")
     by, proposal_id = ids.encode(operators.OPERATOR_PREFIX, operator.operator_id), new_id()
-    at_once = [_approved(case) for case, rule in checked.accepted if not rule.two_persons]
-    proposed = [_proposed(case, proposal_id) for case, rule in checked.accepted if rule.two_persons]
-    await store.update(tx, [*at_once, *proposed])
+    at_once = [case for case, rule in checked.accepted if not rule.two_persons]
+    proposed = [case for case, rule in checked.accepted if rule.two_persons]
+    await store.advance(tx, at_once)
+    await store.advance(tx, proposed, proposal_id=proposal_id)
     entries = [_entry(case, "approved", by) for case in at_once] + [_entry(case, "proposed", by) for case in proposed]
     await store.write_history(tx, entries, now=now)
     if at_once:
@@ -183,7 +184,7 @@ async def release_closed(tx: db.Tx, *, now: datetime) -> int:
         if proposal.state != "open":
             rows = await sql.lock_proposed_differences.fetch(tx, proposal_id=proposal.proposal_id)
             released += [released_case(store.read(each)) for each in rows]
-    await store.update(tx, released)
+    await store.advance(tx, released)
     await store.write_history(tx, [CaseEntry(case.difference_id, "released") for case in released], now=now)
     return len(released)
 
@@ -223,7 +224,7 @@ def _take(
     rule = _permitted(case, decision.action, operator)
     if isinstance(rule, str):
         return rule
-    chosen = replace(case, action=decision.action, reason=decision.reason, partner_id=decision.partner_id)
+    chosen = _chosen(case, decision, rule, decision.partner_id)
     if decision.action is not DifferenceAction.PAIR:
         return "only pair takes a partner" if decision.partner_id else [(chosen, rule)]
     partner = locked.get(decision.partner_id) if decision.partner_id else None
@@ -237,8 +238,7 @@ def _take(
     other = _permitted(partner, DifferenceAction.PAIR, operator)
     if isinstance(other, str):
         return f"the partner cannot be paired: {other}"
-    paired = replace(partner, action=DifferenceAction.PAIR, reason=decision.reason, partner_id=case.difference_id)
-    return [(chosen, rule), (paired, other)]
+    return [(chosen, rule), (_chosen(partner, decision, other, case.difference_id), other)]
 
 
 def _permitted(case: Difference, action: DifferenceAction, operator: Operator) -> DifferenceRule | str:
@@ -264,12 +264,11 @@ def _unfit(case: Difference, in_progress: set[UUID], accepted: Mapping[UUID, obj
     return None
 
 
-def _approved(case: Difference) -> Difference:
-    return replace(case, state=DifferenceState.APPROVED, proposal_id=None)
-
-
-def _proposed(case: Difference, proposal_id: UUID) -> Difference:
-    return replace(case, state=DifferenceState.PROPOSED, proposal_id=proposal_id)
+def _chosen(case: Difference, decision: CaseDecision, rule: DifferenceRule, partner_id: UUID | None) -> Difference:
+    state = DifferenceState.PROPOSED if rule.two_persons else DifferenceState.APPROVED
+    return replace(
+        case, state=state, action=decision.action, reason=decision.reason, partner_id=partner_id, proposal_id=None
+    )
 
 
 def _entry(case: Difference, what: str, by: str) -> CaseEntry:

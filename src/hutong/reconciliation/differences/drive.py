@@ -5,8 +5,6 @@ The channel is asked outside of a transaction; its answer is recorded by the lif
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hutong import db, payments
 from hutong.channels import About, ChannelAnswer, ChannelState, Notification
 from hutong.clock import Clock
@@ -109,11 +107,11 @@ async def _end(database: db.Database, seen: Difference, reason: str | None, *, c
         if case.state is not DifferenceState.APPROVED or case.content != seen.content:
             return 0  # a run has matched it, or has stated it differently, in the meantime
         if reason:
-            await store.update(tx, [released_case(case)])
+            await store.advance(tx, [released_case(case)])
             await store.write_history(tx, [CaseEntry(case.difference_id, "refused", reason=reason)], now=now)
             return 0
         booked = resolve(case, now=now)
-        await store.update(tx, [replace(booked.case, reason=case.reason)])
+        await store.advance(tx, [booked.case])
         entry = CaseEntry(
             case.difference_id, "resolved", store.SYSTEM, case.reason, -case.suspense_minor, booked.voucher
         )

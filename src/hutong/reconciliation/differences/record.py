@@ -148,32 +148,29 @@ class _Changes:
             if not is_same or case.action is DifferenceAction.MATCH:
                 self._reopen(case, found)
             return
-        fresh = self._figures(case, found)
         if case.state is DifferenceState.ROLLED and not found.waits:
-            self.updated.append(self._open(fresh, "opened"))
+            self.updated.append(self._open(self._figures(case, found), "opened"))
         elif not is_same and case.state is DifferenceState.ROLLED:
-            self.updated.append(self._note(BookedCase(fresh), "changed", fresh.amount_minor))
+            self.updated.append(self._note(BookedCase(self._figures(case, found)), "changed", found.amount_minor))
         elif not is_same:
             self._change(case, found)
         elif case.last_day < self.day:
-            self.updated.append(fresh)
+            self.updated.append(self._figures(case, found))
 
     def miss(self, case: Difference, *, has_partner: bool) -> None:
         """End a difference that is not stated any more, if that proves that it is explained."""
         if case.last_day > self.day or (case.last_day < self.day and not has_partner):
             return
-        ended = end_case(case)
-        resolved = replace(
-            ended.case,
+        ended = end_case(
+            case,
             state=DifferenceState.RESOLVED,
             action=DifferenceAction.MATCH,
             last_day=self.day,
             proposal_id=None,
-            voucher=ended.voucher,
             resolved_at=self.now,
             reason=EXPLAINED if has_partner else "the files do not state it any more",
         )
-        self.updated.append(self._note(replace(ended, case=resolved), "matched", -case.suspense_minor))
+        self.updated.append(self._note(ended, "matched", -case.suspense_minor))
 
     def _figures(self, case: Difference, found: Found) -> Difference:
         return replace(
@@ -188,7 +185,7 @@ class _Changes:
         )
 
     def _open(self, case: Difference, what: str) -> Difference:
-        opened = open_case(replace(case, state=DifferenceState.OPEN))
+        opened = open_case(case, state=DifferenceState.OPEN)
         return self._note(opened, what, opened.case.suspense_minor)
 
     def _reopen(self, case: Difference, found: Found) -> None:
@@ -212,8 +209,7 @@ class _Changes:
         """Book an open case of other figures: all of the old ones out of suspense, all of the new ones into it."""
         ended = end_case(case)
         state = DifferenceState.OPEN if case.owner_id is None else DifferenceState.ASSIGNED
-        fresh = replace(self._figures(ended.case, found), state=state, action=None, proposal_id=None)
-        opened = open_case(fresh)
+        opened = open_case(self._figures(ended.case, found), state=state, action=None, proposal_id=None)
         self.chains.append(ended.chain)
         self.updated.append(self._note(opened, "changed", opened.case.suspense_minor))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hutong.errors import InvalidParameter
 from hutong.operators import Role
@@ -79,22 +80,29 @@ def check_duties(duties: Iterable[str]) -> None:
 
 def rule_of(case: Difference, action: DifferenceAction) -> DifferenceRule | str:
     """Return the rule that allows an action for a case, or one sentence with the reason why none does."""
+    return _rule(action, case.layer, case.klass, case.column, sign_of(case))
+
+
+@lru_cache(1_024)
+def _rule(
+    action: DifferenceAction, layer: Layer, klass: DifferenceClass, column: str, sign: str
+) -> DifferenceRule | str:
     rules = [rule for rule in RULES if rule.action is action]
     if not rules:
         return f"{action.value} is not an action of persons"
-    rules = [rule for rule in rules if case.layer in rule.layers]
+    rules = [rule for rule in rules if layer in rule.layers]
     if not rules:
-        return f"{action.value} is not possible for the layer {case.layer.value}"
-    rules = [rule for rule in rules if case.klass in rule.classes]
+        return f"{action.value} is not possible for the layer {layer.value}"
+    rules = [rule for rule in rules if klass in rule.classes]
     if not rules:
-        return f"{action.value} is not possible for the class {case.klass.value}"
-    if case.klass is DifferenceClass.MISMATCH:
-        rules = [rule for rule in rules if not rule.columns or case.column in rule.columns]
+        return f"{action.value} is not possible for the class {klass.value}"
+    if klass is DifferenceClass.MISMATCH:
+        rules = [rule for rule in rules if not rule.columns or column in rule.columns]
         if not rules:
-            return f"{action.value} is not possible where the column {case.column} differs"
-    rules = [rule for rule in rules if rule.sign in ("", sign_of(case))]
+            return f"{action.value} is not possible where the column {column} differs"
+    rules = [rule for rule in rules if rule.sign in ("", sign)]
     if not rules:
-        return f"{action.value} is not possible for a {sign_of(case) or 'zero'} amount"
+        return f"{action.value} is not possible for a {sign or 'zero'} amount"
     return rules[0]
 
 

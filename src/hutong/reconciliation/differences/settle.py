@@ -68,19 +68,17 @@ async def _settle(
         settled.append(booked.case)
         chains.append(booked.chain)
         entries.append(CaseEntry(case.difference_id, "resolved", by, case.reason, -case.suspense_minor, booked.voucher))
-    await store.update(tx, settled)
+    await store.advance(tx, settled)
     await store.write_history(tx, entries, now=now)
     await book(tx, chains, now=now)
 
 
 def resolve(case: Difference, *, now: datetime) -> BookedCase:
     """Return a case at its end, with the chain that takes it out of suspense."""
+    resolved = {"state": DifferenceState.RESOLVED, "resolved_at": now}
     if case.action in (_A.WRITE_OFF, _A.ADJUST_FEE):
-        booked = write_off(case, as_fee=case.action is _A.ADJUST_FEE)
-    else:
-        booked = end_case(case)
-    resolved = replace(booked.case, state=DifferenceState.RESOLVED, resolved_at=now, voucher=booked.voucher)
-    return replace(booked, case=resolved)
+        return write_off(case, as_fee=case.action is _A.ADJUST_FEE, **resolved)
+    return end_case(case, **resolved)
 
 
 async def _drive(

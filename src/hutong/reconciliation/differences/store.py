@@ -50,9 +50,20 @@ async def insert(tx: db.Tx, cases: Sequence[Difference]) -> None:
 
 
 async def update(tx: db.Tx, cases: Sequence[Difference]) -> None:
-    """Write the changed state and figures of differences that the caller has locked."""
+    """Write the changed figures and state of differences that the caller has locked."""
     if cases:
         await sql.update_differences.execute(tx, rows=cases, **_texts(cases))
+
+
+async def advance(tx: db.Tx, cases: Sequence[Difference], *, proposal_id: UUID | None = None) -> None:
+    """Write the state, the decision and the suspense of differences that the caller has locked; their figures stay.
+
+    Args:
+        proposal_id: The proposal that all of them wait for; without it, each has its own.
+    """
+    if cases:
+        proposals = [proposal_id or case.proposal_id for case in cases]
+        await sql.advance_differences.execute(tx, rows=cases, proposal_id=proposals)
 
 
 async def write_history(tx: db.Tx, entries: Sequence[CaseEntry], *, now: datetime) -> None:

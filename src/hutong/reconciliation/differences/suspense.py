@@ -13,7 +13,7 @@ from uuid import UUID
 
 from hutong import db, ledger, money
 from hutong.ledger import AccountOwner, EventCode, Posting
-from hutong.reconciliation.model import Difference, DifferenceClass, Layer
+from hutong.reconciliation.model import Difference, DifferenceClass, DifferenceState, Layer
 from hutong.reconciliation.statements import sql
 
 INTERNAL = frozenset({Layer.ORDER_PAYMENT, Layer.LEDGER_ORDER})
@@ -22,47 +22,59 @@ INTERNAL = frozenset({Layer.ORDER_PAYMENT, Layer.LEDGER_ORDER})
 _COSTED = frozenset({Layer.PAYMENT_BILL, Layer.REFUND_BILL, Layer.PAYOUT_BILL})
 _UNBOOKED = frozenset({"state", "currency"})
 _AT_BANK = frozenset({DifferenceClass.UNEXPECTED, DifferenceClass.DUPLICATE})
-_CHUNK = 2_000
+_CHUNK = 4_000
 _SUSPENSE = 2301
 _CODES = (EventCode.DIFFERENCE, EventCode.DIFFERENCE_END, EventCode.WRITE_OFF)
 
 
 @dataclass(frozen=True, slots=True)
 class BookedCase:
-    """A case after its postings, with their chain; None if there was nothing to book."""
+    """A case after its postings.
+
+    Attributes:
+        chain: None if there was nothing to book.
+        voucher: The first transfer of the chain.
+    """
 
     case: Difference
     chain: ledger.Chain | None = None
-
-    @property
-    def voucher(self) -> UUID | None:
-        """The first transfer of the chain."""
-        return None if self.chain is None else UUID(int=self.chain.transfer_ids[0])
+    voucher: UUID | None = None
 
 
-def open_case(case: Difference) -> BookedCase:
+def open_case(case: Difference, **changes: Any) -> BookedCase:
     """Move the amount of a case into suspense, so that the receivable, or the bank, follows what the file states.
 
     Of a pair with a difference, the expected fee is booked as cost: nothing else will, since it does not match.
+
+    Args:
+        changes: The attributes of the case that change with it.
     """
     amount, cost = _suspended_minor(case), _cost_minor(case)
     legs = [(EventCode.DIFFERENCE, _leg(case, amount), amount), (EventCode.CHANNEL_COST, _cost_leg(cost), cost)]
-    return _book(replace(case, suspense_minor=amount, cost_minor=cost), legs)
+    return _book(case, legs, suspense_minor=amount, cost_minor=cost, **changes)
 
 
-def end_case(case: Difference) -> BookedCase:
-    """Take a case out of suspense by the opposite of its opening: something else explains the money."""
+def end_case(case: Difference, **changes: Any) -> BookedCase:
+    """Take a case out of suspense by the opposite of its opening: something else explains the money.
+
+    Args:
+        changes: The attributes of the case that change with it. One that is resolved keeps its voucher.
+    """
     amount, cost = case.suspense_minor, case.cost_minor
     legs = [(EventCode.DIFFERENCE_END, _leg(case, amount), amount), (EventCode.CHANNEL_COST, _cost_leg(-cost), cost)]
-    return _book(replace(case, suspense_minor=0, cost_minor=0), legs)
+    return _book(case, legs, suspense_minor=0, cost_minor=0, **changes)
 
 
-def write_off(case: Difference, *, as_fee: bool = False) -> BookedCase:
-    """Take a case out of suspense for good: to gains or losses, or to the channel's cost. Its own cost stays."""
+def write_off(case: Difference, *, as_fee: bool = False, **changes: Any) -> BookedCase:
+    """Take a case out of suspense for good: to gains or losses, or to the channel's cost. Its own cost stays.
+
+    Args:
+        changes: As of `end_case`.
+    """
     amount = case.suspense_minor
     is_long = amount > 0
     leg = ("fee_less" if is_long else "fee") if as_fee else ("long" if is_long else "short")
-    return _book(replace(case, suspense_minor=0), [(EventCode.WRITE_OFF, leg, amount)])
+    return _book(case, [(EventCode.WRITE_OFF, leg, amount)], suspense_minor=0, **changes)
 
 
 async def book(tx: db.Tx, chains: Sequence[ledger.Chain | None], *, now: datetime) -> None:
@@ -132,17 +144,20 @@ def _cost_leg(cost_minor: int) -> str:
     return "cost" if cost_minor > 0 else "returned"
 
 
-def _book(case: Difference, legs: Sequence[tuple[EventCode, str, int]]) -> BookedCase:
+def _book(case: Difference, legs: Sequence[tuple[EventCode, str, int]], **changes: Any) -> BookedCase:
     base, number = case.difference_id, case.postings
+    ends = changes.get("state") is DifferenceState.RESOLVED
     postings = [
         Posting(code, leg, abs(amount), base, f"difference:{number}:{code.name}")
         for code, leg, amount in legs
         if amount
     ]
     if not postings:
-        return BookedCase(case)
+        return BookedCase(replace(case, **(changes | {"voucher": None} if ends else changes)))
     chain = ledger.Chain(postings, _owners(case), case.currency, case.difference_id)
-    return BookedCase(replace(case, postings=number + 1), chain)
+    voucher = UUID(int=postings[0].transfer_id)
+    changes |= {"postings": number + 1} | ({"voucher": voucher} if ends else {})
+    return BookedCase(replace(case, **changes), chain, voucher)
 
 
 def _owners(case: Difference) -> Mapping[AccountOwner, UUID]:

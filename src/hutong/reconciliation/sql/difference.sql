@@ -1,8 +1,12 @@
+-- columns: difference_progress
+-- What persons decide, and what its end changes.
+state text, suspense_minor bigint, cost_minor bigint, postings integer, owner_id uuid, action text, proposal_id uuid,
+voucher uuid, resolved_at timestamptz, reason text, partner_id uuid
+
 -- columns: difference_figures
--- What a run may change and what persons decide.
-state text, content text, currency text, amount_minor bigint, suspense_minor bigint, cost_minor bigint,
-postings integer, ours text, theirs text, reference text, last_day date, owner_id uuid, action text, proposal_id uuid,
-voucher uuid, resolved_at timestamptz, reason text, reopened integer, partner_id uuid
+-- What a run may change.
+content text, currency text, amount_minor bigint, ours text, theirs text, reference text, last_day date,
+reopened integer, {difference_progress}
 
 -- columns: difference_identity
 -- What never changes.
@@ -39,6 +43,13 @@ FROM unnest(:difference_id::uuid[], :klass::text[], :column::text[], {difference
 UPDATE reconciliation.difference AS d
 SET ({difference_figures}) = ROW ({u.difference_figures})
 FROM unnest(:difference_id::uuid[], {difference_figures[]}) AS u (id, {difference_figures})
+WHERE d.id = u.id;
+
+-- name: advance_differences
+-- Differences that the caller has locked, and whose figures stay as they are.
+UPDATE reconciliation.difference AS d
+SET ({difference_progress}) = ROW ({u.difference_progress})
+FROM unnest(:difference_id::uuid[], {difference_progress[]}) AS u (id, {difference_progress})
 WHERE d.id = u.id;
 
 -- name: insert_difference_entries
@@ -92,6 +103,13 @@ SELECT {d.difference} FROM reconciliation.select_differences(:account_id::uuid, 
 WHERE (:before::uuid IS NULL OR d.id < :before)
 ORDER BY d.id DESC LIMIT :limit;
 
+-- name: difference_ids
+-- The ids of what a filter selects, newest first.
+SELECT d.id FROM reconciliation.select_differences(:account_id::uuid, :layer::text, :klass::text, :states::text[],
+    :owner_id::uuid, :unowned::boolean, :currency::text, :at_least::bigint, :at_most::bigint, :first_until::date,
+    :last_day::date, :key::text) AS d
+ORDER BY d.id DESC LIMIT :limit;
+
 -- name: count_differences
 -- The counters of the same filter; long and short are never added up.
 SELECT d.layer, d.class AS klass, d.state, d.currency, count(*) AS count,
@@ -142,3 +160,15 @@ WHERE d.state = 'approved' AND d.action = ANY (:actions::text[]) ORDER BY d.id L
 -- name: difference_history
 -- What has happened to a difference, in order.
 SELECT at, {difference_entry} FROM reconciliation.difference_entry WHERE difference_id = :difference_id ORDER BY id;
+
+-- name: cases_of_numbers
+-- The first open case of theirs alone that has one of these numbers: as ours, or as the channel's own.
+SELECT DISTINCT ON (n.exception_id) n.exception_id, d.id AS difference_id
+FROM unnest(:exception_ids::uuid[], :numbers::text[], :channel_numbers::text[])
+    AS n (exception_id, number, channel_number)
+JOIN reconciliation.difference AS d ON d.account_id = :account_id AND d.state NOT IN ('rolled', 'resolved')
+    AND d.side = 'theirs' AND d.class = 'unexpected'
+WHERE d.key IN (n.number, n.channel_number) OR EXISTS (
+    SELECT FROM json_array_elements(d.theirs::json) AS r WHERE r ->> 'channel_no' IN (n.number, n.channel_number)
+)
+ORDER BY n.exception_id, d.id;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 
 from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
-from hutong.api.operator.approvals import proposal_document
+from hutong.api.operator.approvals import LIST_LIMIT_S, proposal_document
 from hutong.api.operator.ledger.shared import Currency, Date
 from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of, owner_of
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
@@ -152,7 +153,7 @@ async def decide_differences(
         )
         for each in body.decisions
     ]
-    return await _decide(request, use, operator, decisions, body.reason)
+    return await _decide(request, use, operator, given(decisions), body.reason)
 
 
 @router.post(
@@ -165,7 +166,10 @@ async def preview_differences(
     use: Use, operator: Acting, body: Annotated[DifferenceBulk, example_body(DifferenceBulk)]
 ) -> Response:
     """Count and add up what an action would do to all differences that a filter selects; nothing is done."""
-    seen = await _preview(use, operator, body)
+    where, now = _selected(body.filter), use.clock.now()
+    with db.time_limit(LIST_LIMIT_S):
+        async with use.database.transaction() as tx:
+            seen = await differences.preview(tx, where, body.action, reason=body.reason, operator=operator, now=now)
     return json_answer(differences.preview_document(seen))
 
 
@@ -180,8 +184,12 @@ async def resolve_differences(
     request: Request, use: Use, operator: Acting, body: Annotated[DifferenceResolve, example_body(DifferenceResolve)]
 ) -> Response:
     """Take the action of a preview for the list that was previewed; another list is refused."""
-    seen = await _preview(use, operator, body)
-    return await _decide(request, use, operator, seen.decisions, body.reason, body.digest)
+    where = _selected(body.filter)
+
+    async def select(tx: db.Tx) -> list[differences.CaseDecision]:
+        return await differences.select_decisions(tx, where, body.action, reason=body.reason)
+
+    return await _decide(request, use, operator, select, body.reason, body.digest)
 
 
 @router.get(
@@ -227,12 +235,6 @@ async def list_suggested_partners(use: Use, _operator: Acting, difference_id: st
         return list_answer(await differences.suggest_partners(tx, case))
 
 
-async def _preview(use: Services, operator: operators.Operator, body: DifferenceBulk) -> differences.Preview:
-    where, now = _selected(body.filter), use.clock.now()
-    async with use.database.transaction() as tx:
-        return await differences.preview(tx, where, body.action, reason=body.reason, operator=operator, now=now)
-
-
 def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     return differences.DifferenceFilter(
         account_id=account_of(selection.account_id, "filter.account_id"),
@@ -250,15 +252,24 @@ def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     )
 
 
+def given(decisions: list[differences.CaseDecision]) -> Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]]:
+    """Return what selects decisions that a request has listed."""
+
+    async def select(_tx: db.Tx) -> list[differences.CaseDecision]:
+        return decisions
+
+    return select
+
+
 async def _decide(
     request: Request,
     use: Services,
     operator: operators.Operator,
-    decisions: list[differences.CaseDecision],
+    select: Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]],
     reason: str,
     digest: str | None = None,
 ) -> Response:
-    outcome = await decided(request, use, operator, decisions, reason, digest)
+    outcome = await decided(request, use, operator, select, reason, digest)
     answer = {
         "object": "differences_decided",
         "proposal": None if outcome.proposal is None else proposal_document(outcome.proposal),
@@ -272,16 +283,16 @@ async def decided(
     request: Request,
     use: Services,
     operator: operators.Operator,
-    decisions: list[differences.CaseDecision],
+    select: Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]],
     reason: str,
     digest: str | None = None,
 ) -> differences.CaseDecisions:
-    """Take decisions as the person of a request. Errors as `differences.decide`."""
+    """Take selected decisions as the person of a request. Errors as `differences.decide`."""
 
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         return await differences.decide(
             tx,
-            decisions,
+            await select(tx),
             operator=operator,
             reason=reason,
             now=use.clock.now(),
@@ -290,4 +301,5 @@ async def decided(
             request_id=request_id(request),
         )
 
-    return await use.database.run(work)
+    with db.time_limit(LIST_LIMIT_S):
+        return await use.database.run(work)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from hutong import operators
 from hutong.api.dependencies import Acting, Use
 from hutong.api.operator.approvals import ProposalObject, proposal_document
-from hutong.api.operator.reconciliation.differences import Where, decided
+from hutong.api.operator.reconciliation.differences import Where, decided, given
 from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, write_body
 from hutong.api.problems import responses
 from hutong.api.requests import BINARY, BINARY_BODY, StrictRoute, UploadRoute
@@ -109,7 +109,7 @@ async def decide_difference_sheet(
         path = folder / "sheet"
         await write_body(request, path, differences.SHEET_BYTES_MAX)
         sheet = await asyncio.to_thread(differences.read_sheet, path)
-    outcome = await decided(request, use, operator, sheet.decisions, reason)
+    outcome = await decided(request, use, operator, given(sheet.decisions), reason)
     answer = {
         "object": "difference_sheet_decided",
         "proposal": None if outcome.proposal is None else proposal_document(outcome.proposal),

@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -134,12 +134,20 @@ class Settings(BaseSettings):
     recon_upload_mb: int = Field(
         default=4096, ge=1, le=1_048_576, description="The largest bill or bank statement that is taken, in MB."
     )
-    recon_windows: dict[
-        str, dict[Literal["utc_offset_minutes", "cut_minutes", "period_minutes", "margin_minutes", "rolls"], int]
-    ] = Field(
+    recon_windows: dict[str, dict[str, Any]] = Field(
         default={},
-        description="When a party's days end, where its channel's own rule is not right: JSON by channel or account, "
-        'such as {"unionpay": {"cut_minutes": -60, "margin_minutes": 10, "rolls": 1}}.',
+        description="When a party's days end and which days count, where its own rule is not right: JSON by channel, "
+        'account or `bank`, such as {"unionpay": {"cut_minutes": -60, "rolls": 1}, "bank": {"weekends": false}}.',
+    )
+    recon_settles_to: dict[str, list[str]] = Field(
+        default={},
+        description="To which bank accounts a channel settles, where several have one currency: JSON by channel or "
+        'account, with names or ids of bank accounts, such as {"wechat": ["main"], "stripe": ["us", "eu"]}.',
+    )
+    recon_tolerances: dict[str, dict[str, dict[str, int]]] = Field(
+        default={},
+        description="By how many minor units a column may differ, as JSON by channel or account, layer and column "
+        '(`fee`, `paid`, `ordered`), such as {"alipay": {"payment_bill": {"fee": 1}}}.',
     )
     avatar_base_url: str | None = Field(
         default=None,

@@ -121,6 +121,7 @@ def bodies(objects: dict[str, str]) -> dict[str, dict[str, Any]]:
         "/v1/operator/routing/overrides": {
             "kind": "block", "account": "unionpay/sandbox", "until": objects["tomorrow"], "reason": "x",
         },
+        "/v1/operator/reconciliation/requests": {"account": objects["channel account_id"], "day": objects["day"]},
         "/v1/operator/ledger/accounts/{account_id}/overdraft": {"limit_minor": 1, "reason": "x"},
         "/v1/operator/ledger/transfers": {
             "transfer_id": str(uuid4()), "debit_account_id": debit, "credit_account_id": credit, "amount_minor": 1,

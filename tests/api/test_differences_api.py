@@ -26,8 +26,9 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
 
     async def record(tx: Tx) -> None:
         await differences.record(
-            tx, account_id=account_id, day=DAY, layer=Layer.PAYMENT_BILL, rows=[_long("a", 500), _long("b", 700)],
-            matched_late=(), now=platform_api.clock.now(), new_id=platform_api.ids.new,
+            tx, account_id=account_id, day=DAY, layer=Layer.PAYMENT_BILL,
+            rows=[difference_of("a", 500), difference_of("b", 700)], matched_late=(),
+            now=platform_api.clock.now(), new_id=platform_api.ids.new,
         )  # fmt: skip
 
     await platform_api.database.run(record)
@@ -48,11 +49,17 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
     cases.sort(key=lambda case: str(case["key"]))
     owned = {"ids": [cases[0]["id"]], "owner_id": ids.encode("opr", maker_id)}
     assert (await post("difference-assignments", owned, viewer)).status == 403
+    _, clerk = await platform_api.person(Role.APPROVER, ["batch_bank"])
+    beyond = await post("difference-assignments", owned, clerk)
+    assert (beyond.status, check_problem(beyond)["code"]) == (403, "not_permitted")
     assert (await post("difference-assignments", owned)).json["data"][0]["state"] == "assigned"
     one = {"decisions": [{"id": cases[0]["id"], "action": "claim", "reason": "x"}]}
     (refused,) = (await post("difference-decisions", one)).json["refused"]
     assert (refused["place"], refused["reason"]) == (0, "claim is not possible for a long amount")
     assert (await post("difference-decisions", one, viewer)).status == 403
+    one = {"decisions": [{"id": cases[0]["id"], "action": "suspense", "reason": "x"}]}
+    (refused,) = (await post("difference-decisions", one, clerk)).json["refused"]
+    assert refused["reason"] == "payment_bill:suspense is not among the duties of the operator"
     selection = {"filter": {"account_id": account, "at_least_minor": 600}, "action": "write_off"}
     preview = (await post("difference-previews", selection)).json
     assert (preview["count"], preview["totals"]["CNY"]["long_minor"]) == (1, 700)
@@ -61,6 +68,7 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
     done = await post("difference-resolutions", selection | {"digest": preview["digest"]})
     assert done.status == 201
     approve = f"/v1/operator/proposals/{done.json['proposal']['id']}/approve"
+    assert (await platform_api.call("POST", approve, headers=clerk, json={"reason": "seen"})).status == 403
     assert (await platform_api.call("POST", approve, headers=checker, json={"reason": "seen"})).status == 200
     resolved = cases[1]
     seen = (await platform_api.call("GET", f"{BASE}/{resolved['id']}", headers=viewer)).json
@@ -70,7 +78,20 @@ async def test_differences_are_listed_counted_owned_and_resolved_by_two_persons(
     assert [step["what"] for step in steps] == ["opened", "proposed", "approved", "resolved"]
 
 
-def _long(key: str, amount: int) -> dict[str, Any]:
+async def test_a_filter_of_an_id_that_none_can_be_names_its_field(platform_api: PlatformApi) -> None:
+    _, viewer = await platform_api.person(Role.VIEWER)
+    _, maker = await platform_api.person(Role.OPERATOR)
+    never = "1igzk7amb6n6plz5rg4szqrfz6"  # with letters that ids do not have
+    for query in (f"owner=opr_{never}", f"account=acc_{never}"):
+        answer = await platform_api.call("GET", f"{BASE}/counters?{query}", headers=viewer)
+        assert (answer.status, check_problem(answer)["param"]) == (422, query.partition("=")[0])
+    for name, value in (("owner_id", f"opr_{never}"), ("account_id", f"bka_{never}")):
+        body = {"filter": {name: value}, "action": "suspense", "reason": "x"}
+        answer = await platform_api.call("POST", f"{ROOT}/difference-previews", headers=maker, json=body)
+        assert (answer.status, check_problem(answer)["param"]) == (422, f"filter.{name}")
+
+
+def difference_of(key: str, amount: int) -> dict[str, Any]:
     """A row of theirs alone."""
     return {
         "side": "theirs", "key": key, "class": "unexpected", "column": "", "currency": "CNY", "amount": amount,

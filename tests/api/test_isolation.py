@@ -97,6 +97,8 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("post", "/v1/operator/reconciliation/difference-decisions"),
     ("post", "/v1/operator/reconciliation/difference-previews"),
     ("post", "/v1/operator/reconciliation/difference-resolutions"),
+    ("get", "/v1/operator/reconciliation/differences/export"),
+    ("post", "/v1/operator/reconciliation/difference-sheets"),
     ("get", "/v1/operator/reconciliation/differences/{difference_id}"),
     ("get", "/v1/operator/reconciliation/differences/{difference_id}/history"),
     ("get", "/v1/operator/reconciliation/differences/{difference_id}/suggestions"),

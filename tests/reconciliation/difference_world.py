@@ -28,10 +28,10 @@ class Desk:
         self.world = world
         self.account_id = world.account_id
 
-    async def operator(self, role: Role = Role.APPROVER) -> Operator:
+    async def operator(self, role: Role = Role.APPROVER, duties: Sequence[str] = ()) -> Operator:
         """Add a person."""
-        identifier = await person(self.world)
-        return Operator(identifier, "somebody", role)
+        identifier = await person(self.world, duties)
+        return Operator(identifier, "somebody", role, duties=tuple(duties))
 
     async def record(
         self, rows: Iterable[dict[str, Any]], *, day: date = DAY, layer: Layer = Layer.PAYMENT_BILL,
@@ -76,10 +76,12 @@ class Desk:
 
         return await self.world.database.run(work)
 
-    async def approve(self, decided: differences.CaseDecisions, *, approve: bool = True) -> None:
+    async def approve(
+        self, decided: differences.CaseDecisions, *, approve: bool = True, duties: Sequence[str] = ()
+    ) -> None:
         """Approve, or reject, as another person."""
         assert decided.proposal is not None
-        checker = await self.operator()
+        checker = await self.operator(duties=duties)
         decision = operators.ApprovalDecision(decided.proposal.proposal_id, checker.operator_id, approve, "checked")
         handlers = approval_handlers(self.world.transactions)
         await self.world.database.run(lambda tx: operators.conclude(tx, decision, handlers, now=self.world.clock.now()))

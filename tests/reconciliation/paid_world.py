@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from bill_world import BillWorld
 from test_batches import write_rows
 
+from hutong import ids
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.reconciliation import Counterparty, bank, differences, files, find_party, runs
@@ -28,7 +31,13 @@ class PaidWorld(BillWorld):
 
     def __init__(self, database: Database, clock: ManualClock, folder: Path) -> None:
         super().__init__(database, clock, folder)
-        self.bank_id = self.ids.new()
+        self.settle_to(self.ids.new())
+
+    def settle_to(self, bank_id: UUID) -> None:
+        """Let the channel's money go to this bank account: other tests have some in the same currency."""
+        self.bank_id = bank_id
+        self.config = replace(self.config, settles_to={self.name: [ids.encode("bka", bank_id)]})
+        self.use = replace(self.use, config=self.config)
 
     async def register(self) -> None:
         """Add both accounts; the bank account's number is its own."""

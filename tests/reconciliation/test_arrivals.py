@@ -39,9 +39,9 @@ class Books:
     def arrival(self, batch: str, expected: int, arrived: int, *, day: date = DAY) -> BatchArrival:
         return BatchArrival(batch, "CNY", self.channel_id, day, expected, arrived)
 
-    async def book(self, *arrivals: BatchArrival) -> ArrivalsBooked:
+    async def book(self, *arrivals: BatchArrival, day: date = DAY) -> ArrivalsBooked:
         return await bank.book_arrivals(
-            self.tx, self.account.bank_account_id, arrivals, now=self.clock.now(), new_id=self.ids.new
+            self.tx, self.account.bank_account_id, day, arrivals, now=self.clock.now(), new_id=self.ids.new
         )
 
     async def balance(self, code: int, owner: UUID) -> int:
@@ -89,13 +89,13 @@ async def test_money_is_booked_once_and_corrections_by_their_change(books: Books
     async def at_bank() -> int:
         return await books.balance(1001, platform) - before
 
-    assert await books.book(books.arrival("a", 1_000, 999), books.arrival("b", -50, -50)) == ArrivalsBooked(2, 0)
+    assert await books.book(books.arrival("a", 1_000, 999), books.arrival("b", -50, -50)) == ArrivalsBooked(2)
     assert (await at_bank(), await books.balance(1101, books.channel_id)) == (949, -949)
-    assert await books.book(books.arrival("a", 1_000, 999), books.arrival("b", -50, -50)) == ArrivalsBooked(0, 0)
-    assert await books.book(books.arrival("a", 1_000, 1_000)) == ArrivalsBooked(1, 0)
-    assert await books.book(books.arrival("a", 1_000, 0), books.arrival("c", 5, 0)) == ArrivalsBooked(1, 0)
+    assert await books.book(books.arrival("a", 1_000, 999), books.arrival("b", -50, -50)) == ArrivalsBooked()
+    assert await books.book(books.arrival("a", 1_000, 1_000)) == ArrivalsBooked(1)
+    assert await books.book(books.arrival("a", 1_000, 0), books.arrival("c", 5, 0)) == ArrivalsBooked(1)
     assert (await at_bank(), await books.balance(1101, books.channel_id)) == (-50, 50)
-    assert await books.book(books.arrival("a", 1_000, 1_000)) == ArrivalsBooked(1, 0)
+    assert await books.book(books.arrival("a", 1_000, 1_000)) == ArrivalsBooked(1)
     assert await at_bank() == 950
 
 
@@ -107,6 +107,21 @@ async def test_a_bill_closes_when_all_its_batches_have_arrived(books: Books) -> 
     booked = await books.book(books.arrival("a", 1_000, 1_000), books.arrival("b", 5, 5), later)
     assert booked.closed == 1
     assert await books.states() == ["closed", "matched", "parsed"]
+
+
+async def test_a_bill_is_opened_again_when_the_bank_takes_money_back_and_by_no_earlier_day(books: Books) -> None:
+    await books.add_bill(DAY)
+    paid, taken, next_day = books.arrival("a", 1_000, 1_000), books.arrival("a", 1_000, 0), date(2026, 11, 29)
+    assert (await books.book(paid, day=DAY)).closed == 1
+    for again in (1, 0):
+        booked = await books.book(taken, day=next_day)
+        assert (booked.batches, len(booked.bills), booked.closed) == (again, again, 0)
+        assert await books.states() == ["matched"]
+    assert await books.balance(1101, books.channel_id) == 0
+    assert await books.book(paid, day=DAY) == ArrivalsBooked()
+    assert await books.states() == ["matched"]
+    assert (await books.book(paid, day=next_day)).closed == 1
+    assert await books.balance(1101, books.channel_id) == -1_000
 
 
 def write_table(path: Path, columns: dict[str, str], rows: list[dict[str, Any]]) -> None:

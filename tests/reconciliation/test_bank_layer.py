@@ -41,7 +41,7 @@ class BankDay:
                 self.tmp_path / f"{merchant}.parquet", [{"merchant": merchant, "settled": net + 6, "fee": 6}]
             )
             settled.append(SettledBill(public_ids.encode("acc", self.ids.new()), BILLED, path))
-        export_batches(settled, self.folder.rows(SideSource.BATCHES), currency="CNY")
+        export_batches(settled, self.folder.rows(SideSource.BATCHES), currency="CNY", window=bank.BANK_WINDOW)
         statement = self.tmp_path / "statement.xml"
         statement.write_bytes(write_camt(SandboxStatement(DAY, "CNY", 0, entries)))
         bank.normalise_statement(

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from hutong.reconciliation import bank
 from hutong.reconciliation.batches import SettledBill, arrived, export_batches
 from hutong.reconciliation.rows import ROW_COLUMNS
 
@@ -55,7 +56,7 @@ def test_a_batch_is_what_settles_less_the_fees(tmp_path: Path) -> None:
     ])  # fmt: skip
     out = tmp_path / "batches.parquet"
     bills = [SettledBill("acc_w", DAY, wechat), SettledBill("acc_a", DAY, antom)]
-    assert export_batches(bills, out, currency="CNY") == 3
+    assert export_batches(bills, out, currency="CNY", window=bank.BANK_WINDOW) == 3
     rows = read_rows(out)
     assert [(row["batch"], row["settled"], row["settle_day"], row["reference"]) for row in rows] == [
         ("S-1", 498, date(2026, 12, 2), "acc_a"),
@@ -66,12 +67,12 @@ def test_a_batch_is_what_settles_less_the_fees(tmp_path: Path) -> None:
         ("batch", None, "succeeded", "2026-11-28", DAY)
     }
     first = out.read_bytes()
-    export_batches(bills[::-1], out, currency="CNY")
+    export_batches(bills[::-1], out, currency="CNY", window=bank.BANK_WINDOW)
     assert out.read_bytes() == first
 
 
 def test_no_bill_promises_nothing(tmp_path: Path) -> None:
-    assert export_batches([], tmp_path / "none.parquet", currency="CNY") == 0
+    assert export_batches([], tmp_path / "none.parquet", currency="CNY", window=bank.BANK_WINDOW) == 0
     assert read_rows(tmp_path / "none.parquet") == []
 
 

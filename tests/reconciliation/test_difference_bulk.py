@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ from typing import Any
 import pytest
 from difference_rows import missing, unexpected, waiting
 from difference_world import Desk, decisions_of, public
+from python_calamine import CalamineWorkbook
 
 from hutong.clock import ManualClock
 from hutong.db import Database
 from hutong.errors import Conflict, InvalidParameter
 from hutong.reconciliation import differences
+from hutong.reconciliation.differences.sheets import Sheet
 from hutong.reconciliation.model import DifferenceAction, DifferenceState
 from support.fixtures.payments import World
 
@@ -115,6 +118,27 @@ async def test_a_sheet_of_excel_is_read_and_lines_without_a_decision_decide_noth
         differences.CaseDecision(cases[0].difference_id, _A.WRITE_OFF, "对账尾差", None, cases[0].content[:16])
     ]
     assert (sheet.lines, sheet.faults) == ([2], [])
+
+
+async def test_a_workbook_has_the_lines_of_the_csv_as_text_and_is_read_back(desk: Desk, tmp_path: Path) -> None:
+    await desk.record([unexpected("=1+1", 5), unexpected("00123", 700), missing("c", 10**14 + 1)])
+    cases = await desk.cases()
+    lines = list(csv.DictReader(io.StringIO(differences.write_sheet(cases, today=TODAY).lstrip("\ufeff"))))
+    file = tmp_path / "export"
+    file.write_bytes(differences.write_workbook(cases, today=TODAY))
+    rows = CalamineWorkbook.from_path(str(file)).get_sheet_by_index(0).to_python()
+    read = [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
+    assert [line | {"key": line["key"].lstrip("'")} for line in lines] == read
+    assert differences.read_sheet(file) == Sheet()
+    assert differences.write_sheet([], today=TODAY).startswith("\ufeffid,content,account")
+
+
+def test_a_workbook_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bomb.xlsx"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", b" " * (2 << 20))
+    with pytest.raises(InvalidParameter, match="not a spreadsheet"):
+        differences.read_sheet(file)
 
 
 @pytest.mark.parametrize(

@@ -402,17 +402,23 @@ def test_windows_are_those_of_the_channels_bills_unless_they_are_set() -> None:
     settings = read_windows(
         {
             "unionpay": {"cut_minutes": -30, "margin_minutes": 5},
-            "acc_2": {"period_minutes": 60, "rolls": 3, "utc_offset_minutes": 0},
+            "acc_2": {"rolls": 3, "utc_offset_minutes": 0, "weekends": False, "holidays": ["2026-10-02", "2026-10-01"]},
         }
     )
     assert window_of("unionpay", "acc_1", rule, settings) == DayWindow(
         timedelta(hours=8), timedelta(minutes=-30), margin=timedelta(minutes=5)
     )
     assert window_of("unionpay", "acc_2", rule, settings) == DayWindow(
-        timedelta(0), timedelta(hours=-1), period=timedelta(hours=1), rolls=3
+        timedelta(0),
+        timedelta(hours=-1),
+        rolls=3,
+        weekends=False,
+        holidays=(date(2026, 10, 1), date(2026, 10, 2)),
     )
     with pytest.raises(ConfigurationError, match="`rolls`"):
         read_windows({"unionpay": {"rolls": 32}})
+    with pytest.raises(ConfigurationError, match="`period_minutes`"):
+        read_windows({"unionpay": {"period_minutes": 60}})
     window = window_of("unionpay", "acc_1", rule)
     at_cut = datetime(2026, 3, 2, 15, tzinfo=UTC)
     assert window.begin_of(date(2026, 3, 3)) == at_cut

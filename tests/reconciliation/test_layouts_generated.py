@@ -145,5 +145,7 @@ def test_rows_come_back_as_they_were_written(
         for row in rows
     ]
     assert read(layout, content) == expected
-    with pytest.raises(BillRefused):
-        read(layout, content[: place % len(content)].rstrip(b"\r\n"))
+    cut = content[: place % len(content)].rstrip(b"\r\n")
+    if content.removeprefix(cut).strip(b"0\r\n"):  # else the last total has lost zeros behind its mark and is the same
+        with pytest.raises(BillRefused):
+            read(layout, cut)

@@ -24,7 +24,7 @@ async def test_a_missing_row_is_shown_with_unexpected_ones_the_likest_first(
     found = await differences.list_differences(tx, differences.DifferenceFilter(account_id=account))
     (case,) = [case for case in found if case.key == "P2026090100017"]
     partners = await differences.suggest_partners(tx, case)
-    assert [(partner["key"], sorted(partner["reasons"])) for partner in partners] == [
+    assert [(partner["key"], sorted(reason["name"] for reason in partner["reasons"])) for partner in partners] == [
         ("P202609010017", ["amount_equal", "number_alike", "time_near"]),
         ("X-other-99", ["amount_equal", "time_near"]),
     ]

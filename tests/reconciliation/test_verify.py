@@ -16,7 +16,7 @@ from hutong.errors import InvariantBroken, NotFound
 from hutong.reconciliation.archive import RunFolder
 from hutong.reconciliation.layers import SideSource
 from hutong.reconciliation.model import Layer
-from hutong.reconciliation.verify import Finding, compare_with_list, verify_day
+from hutong.reconciliation.verify import Finding, verify_day
 from reconciliation.kept_days import ACCOUNT, DAYS, LIMITS, keep_days, sign_again
 
 
@@ -148,38 +148,3 @@ def test_the_command_needs_no_database_and_tells_the_first_row(
     assert f"{path}:7: it has settled=0" in result.stderr
     result = CliRunner().invoke(app, ["recon", "verify", "2026-01-01", "--folder", str(kept[0].root)])
     assert result.exit_code == 2
-
-
-def test_the_list_of_the_database_is_compared_too(kept: Sequence[RunFolder], tmp_path: Path) -> None:
-    cases = listed(kept[1])
-    assert cases
-    path = tmp_path / "listed.json"
-    path.write_text(json.dumps({"differences": cases}))
-    assert compare_with_list(kept[1], path, LIMITS) is None
-    path.write_text(json.dumps({"differences": cases[1:]}))
-    finding = compare_with_list(kept[1], path, LIMITS)
-    assert finding is not None
-    assert "does not have" in finding.reason
-    wrong = [cases[0] | {"amount_minor": 7}, *cases[1:]]
-    path.write_text(json.dumps({"differences": wrong}))
-    assert compare_with_list(kept[1], path, LIMITS) is not None
-    path.write_text(json.dumps({"differences": [*cases, cases[0] | {"key": "invented"}]}))
-    finding = compare_with_list(kept[1], path, LIMITS)
-    assert finding is not None
-    assert finding.file == path
-
-
-def listed(folder: RunFolder) -> list[dict[str, object]]:
-    cases: list[dict[str, object]] = []
-    for layer in (Layer.PAYMENT_BILL, Layer.REFUND_BILL):
-        rows = duckdb.sql(f"FROM read_parquet('{folder.differences(layer)}')").fetchall()
-        for side, key, klass, column, _, amount, _, _, _, _, content in rows:
-            shown = {"ours": "missing", "theirs": "unexpected"}[side] if klass == "pending" else klass
-            cases.append(
-                {
-                    "account_id": ACCOUNT, "layer": layer.value, "side": side, "key": key, "class": shown,
-                    "column": column or None, "amount_minor": amount, "content": content, "state": "open",
-                    "last_day": folder.day.isoformat(),
-                }
-            )  # fmt: skip
-    return cases

@@ -12,7 +12,7 @@ import itertools
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -150,7 +150,7 @@ class PlatformApi:
             )
         return Shop(new.merchant_id, key.secret)
 
-    async def person(self, role: operators.Role) -> tuple[UUID, dict[str, str]]:
+    async def person(self, role: operators.Role, duties: Sequence[str] = ()) -> tuple[UUID, dict[str, str]]:
         """Create an operator, and the header with their key."""
         identifier = self.ids.new()
         async with self.database.transaction() as tx:
@@ -162,6 +162,7 @@ class PlatformApi:
                 random=secrets.token_urlsafe(32),
                 reason="test",
                 now=self.clock.now(),
+                duties=duties,
             )
         return identifier, {"Authorization": f"Bearer {key}"}
 
@@ -297,7 +298,14 @@ async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory
         admin = await stack.enter_async_context(Database.open(database_url, size=2, role=None))
         http = await stack.enter_async_context(channels.Http.open(connect_timeout_s=2, total_timeout_s=2))
         opened = await stack.enter_async_context(
-            app.open_platform(settings, clock=clock, http=http, answers=api.JsonAnswers, role=API_ROLE)
+            app.open_platform(
+                settings,
+                clock=clock,
+                http=http,
+                answers=api.JsonAnswers,
+                role=API_ROLE,
+                limit_s=60,  # however busy the machine is
+            )
         )
         console = await stack.enter_async_context(Database.open(database_url, size=16))
         platform = replace(opened, approval_handlers=dict(opened.approval_handlers))  # tests add theirs

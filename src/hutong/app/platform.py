@@ -299,6 +299,8 @@ def _reconciliation_config(settings: Settings) -> reconciliation.ReconciliationC
         memory_mb=settings.recon_memory_mb,
         upload_bytes_max=settings.recon_upload_mb << 20,
         windows=reconciliation.read_windows(settings.recon_windows),
+        tolerances=reconciliation.read_tolerances(settings.recon_tolerances),
+        settles_to=settings.recon_settles_to,
         engine=settings.recon_engine,
         spark_master=settings.spark_master,
     )

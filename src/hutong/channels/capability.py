@@ -102,7 +102,6 @@ class BillRule:
         ready_hour: The hour of the next day, in `utc_offset`, from which the bill may be fetched.
         kept: How long the channel keeps the bill.
         cut: How long after midnight a bill's day ends: zero for midnight, minus one hour for 23:00 of the day before.
-        period: How long a bill is: a day, or an hour.
     """
 
     kinds: tuple[str, ...]
@@ -111,7 +110,6 @@ class BillRule:
     utc_offset: timedelta
     kept: timedelta
     cut: timedelta = timedelta(0)
-    period: timedelta = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)

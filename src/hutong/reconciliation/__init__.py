@@ -23,6 +23,7 @@ from hutong.reconciliation.model import (
 )
 from hutong.reconciliation.parties import Counterparty, account_names, find_party, list_parties
 from hutong.reconciliation.requests import REQUEST_PREFIX, RunRequest, find_request, list_requests, request_run
+from hutong.reconciliation.tolerances import read_tolerances
 from hutong.reconciliation.workplace import Reconciliation, ReconciliationConfig
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "list_parties",
     "list_requests",
     "matching",
+    "read_tolerances",
     "read_windows",
     "reports",
     "request_run",

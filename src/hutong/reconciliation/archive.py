@@ -56,6 +56,14 @@ class RunFolder:
         """Return the rows that wait for the next day."""
         return self.path / "results" / f"carry-{source}.parquet"
 
+    def settled(self, source: SideSource) -> Path:
+        """Return the rows of settled batches and of the money that has paid them, as the run found them before."""
+        return self.path / "rows" / f"carry-settled-{source}.parquet"
+
+    def kept_settled(self, source: SideSource) -> Path:
+        """Return the same for the next day: with what this day has settled."""
+        return self.path / "results" / f"carry-settled-{source}.parquet"
+
     def matched(self, layer: Layer) -> Path:
         """Return the pairs of a layer."""
         return self.path / "results" / f"{layer}.matched.parquet"

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 
 from hutong.reconciliation.duck import connect, create_table, literal
-from hutong.reconciliation.model import RowKind, RowState
+from hutong.reconciliation.model import DayWindow, RowKind, RowState
 from hutong.reconciliation.rows import ROW_COLUMNS
 
 SETTLED_KINDS = (
@@ -42,7 +42,7 @@ class SettledBill:
 
 
 def export_batches(
-    bills: Sequence[SettledBill], out: Path, *, currency: str, delay_days: int = 1, memory_mb: int = 512
+    bills: Sequence[SettledBill], out: Path, *, currency: str, window: DayWindow, memory_mb: int = 512
 ) -> int:
     """Write the batches that bills promise to a bank account.
 
@@ -50,7 +50,7 @@ def export_batches(
         out: The Parquet file of rows of kind `batch`; written whole or not at all. `reference` is the account's public
             id, `original_key` the day of the bill.
         currency: The bank account's; batches in another one go to another account.
-        delay_days: How long after its bill's day money has value, where the bill does not say.
+        window: Of the bank account: where the bill does not say it, money has value on the next day that counts.
 
     Repeat:
         The same rows.
@@ -64,7 +64,7 @@ def export_batches(
         with connect(out.parent, memory_mb=memory_mb) as connection:
             connection.execute(create_table("batch"))
             for place, bill in enumerate(sorted(bills, key=lambda bill: (bill.account, bill.day))):
-                found = _batches(bill, place, currency, delay_days)
+                found = _batches(bill, place, currency, window.next_day(bill.day))
                 connection.execute(f"INSERT INTO batch SELECT {columns} FROM ({found})")
             connection.execute(f"COPY (FROM batch ORDER BY file, line) TO {literal(part)} (FORMAT parquet)")
             (count,) = connection.execute("SELECT count(*) FROM batch").fetchall()[0]
@@ -74,10 +74,20 @@ def export_batches(
     return int(count)
 
 
-def _batches(bill: SettledBill, place: int, currency: str, delay_days: int) -> str:
+def first_with_batches(bills: Sequence[SettledBill], scratch: Path, *, currency: str) -> SettledBill | None:
+    """Return the first bill that promises money in a currency; None if none does."""
+    with connect(scratch) as connection:
+        for bill in bills:
+            if connection.execute(f"SELECT 1 FROM ({_batches(bill, 0, currency, bill.day)}) LIMIT 1").fetchone():
+                return bill
+    return None
+
+
+def _batches(bill: SettledBill, place: int, currency: str, value_day: date) -> str:
     """Return the query for the batches of one bill."""
     kinds = ", ".join(literal(kind) for kind in SETTLED_KINDS)
     account, day = literal(bill.account), f"DATE {literal(bill.day.isoformat())}"
+    value = f"DATE {literal(value_day.isoformat())}"
     named = f"if(batch <> '', batch, concat(if(merchant <> '', merchant, {account}), ':', {day}))"
     return f"""
         SELECT
@@ -88,7 +98,7 @@ def _batches(bill: SettledBill, place: int, currency: str, delay_days: int) -> s
         FROM (
             SELECT
                 {named} AS batch, currency, min(merchant) AS merchant, sum(settled - coalesce(fee, 0))::BIGINT AS net,
-                coalesce(max(settle_day), {day} + {delay_days}) AS value
+                coalesce(max(settle_day), {value}) AS value
             FROM read_parquet({literal(bill.rows)})
             WHERE kind IN ({kinds}) AND state <> {literal(RowState.FAILED)} AND currency = {literal(currency)}
             GROUP BY 1, 2

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hutong.reconciliation.archive import RunFolder, sha256_of
-from hutong.reconciliation.duck import connect, create_table, literal, literals
+from hutong.reconciliation.duck import ROWS_FORMAT, connect, create_table, literal, literals
 from hutong.reconciliation.layers import LayerDefinition, SideSource
 from hutong.reconciliation.manifest import Manifest
 from hutong.reconciliation.matching.model import (
@@ -21,6 +21,7 @@ from hutong.reconciliation.matching.model import (
     MatchJob,
     MatchResult,
 )
+from hutong.reconciliation.settled import call_back, has_batches, keep_settled
 
 KNOWN = "known.parquet"
 """In `rows/`: ours that are known and not booked, for the keys that the files name."""
@@ -75,6 +76,8 @@ def match_layers(folder: RunFolder, plan: Manifest, engine: MatchEngine, limits:
     with connect(part, memory_mb=limits.memory_mb, threads=limits.threads) as duck:
         for source, files in carries.items():
             _copy(duck, f"FROM read_parquet({literals(files)}, union_by_name = true)", part / f"carry-{source}.parquet")
+        if has_batches(plan.layers):
+            keep_settled(duck, folder, part)
     for layer in plan.layers:
         shutil.rmtree(part / layer.layer)
     shutil.rmtree(part / "spill", ignore_errors=True)
@@ -132,7 +135,7 @@ def carry_over(
 
     Effects:
         Writes `rows/carry-<source>.parquet` from the results of the day before and `rows/closed.parquet`; without a
-        day before there is none.
+        day before there is none. Batches whose money the day takes back wait again.
     """
     limits = limits or Limits()
     closed = folder.path / "rows" / CLOSED
@@ -148,6 +151,8 @@ def carry_over(
                 ends = " OR ".join(_ends(layer) for layer in layers if source in (layer.ours, layer.theirs))
                 kept = f'NOT EXISTS (FROM closed AS c WHERE c.side = r.side AND c.key = r."case" AND ({ends}))'
                 _copy(duck, f"FROM read_parquet({literal(waiting)}) AS r WHERE {kept}", carried)
+        if has_batches(layers):
+            call_back(duck, previous, folder)
 
 
 def write_rows(folder: Path, name: str, parts: Sequence[Path], limits: Limits) -> None:
@@ -174,7 +179,7 @@ def _collect(result: MatchResult, layer: LayerDefinition, part: Path, carries: d
 
 def _copy(duck: Any, query: str, path: Path) -> None:
     part = path.with_suffix(".part")
-    duck.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+    duck.execute(f"COPY ({query}) TO {literal(part)} {ROWS_FORMAT}")
     part.replace(path)
 
 

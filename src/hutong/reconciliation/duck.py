@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import duckdb
 
 
+ROWS_FORMAT = "(FORMAT parquet, COMPRESSION lz4_raw, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)"
+"""Of files of rows, which are read again soon and several times: twice the size of zstd's, in a third less time."""
+
+
 @contextmanager
 def connect(scratch: Path, *, memory_mb: int = 512, threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a database in memory that spills to a folder, and never reaches for the network or for extensions.

@@ -101,11 +101,13 @@ def _document(manifest: Manifest) -> dict[str, Any]:
         "window": {
             "zone_offset_s": _seconds(window.zone_offset),
             "cut_s": _seconds(window.cut),
-            "period_s": _seconds(window.period),
             "margin_s": _seconds(window.margin),
             "rolls": window.rolls,
+            "weekends": window.weekends,
+            "holidays": [day.isoformat() for day in window.holidays],
+            "workdays": [day.isoformat() for day in window.workdays],
         },
-        "layers": [_layer_document(layer) for layer in manifest.layers],
+        "layers": [layer_document(layer) for layer in manifest.layers],
         "inputs": [
             {
                 "name": file.name,
@@ -139,9 +141,11 @@ def _from_document(document: dict[str, Any]) -> Manifest:
         window=DayWindow(
             zone_offset=timedelta(seconds=window["zone_offset_s"]),
             cut=timedelta(seconds=window["cut_s"]),
-            period=timedelta(seconds=window["period_s"]),
             margin=timedelta(seconds=window["margin_s"]),
             rolls=window["rolls"],
+            weekends=window["weekends"],
+            holidays=tuple(map(date.fromisoformat, window["holidays"])),
+            workdays=tuple(map(date.fromisoformat, window["workdays"])),
         ),
         layers=tuple(_layer(layer) for layer in document["layers"]),
         inputs=tuple(
@@ -156,7 +160,8 @@ def _from_document(document: dict[str, Any]) -> Manifest:
     )
 
 
-def _layer_document(layer: LayerDefinition) -> dict[str, Any]:
+def layer_document(layer: LayerDefinition) -> dict[str, Any]:
+    """Return a layer as JSON, the same in every process."""
     return {
         "layer": layer.layer.value,
         "ours": layer.ours.value,

@@ -8,6 +8,8 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+_ONE_DAY = timedelta(days=1)
+_SATURDAY = 5
 FILE_PREFIX = "bfl"
 RUN_PREFIX = "rcr"
 DIFFERENCE_PREFIX = "dif"
@@ -251,16 +253,49 @@ class DayWindow:
     Attributes:
         zone_offset: Of the party's days.
         cut: How long after midnight its day ends: zero for midnight, minus one hour for 23:00 of the day before.
-        period: One day, or one hour for parties that cut hourly.
         margin: Rows within it around a cut may stand on either side.
-        rolls: How many further files a row without partner waits for before it becomes a difference.
+        rolls: How many further files a row without partner waits for before it becomes a difference: one for each day
+            that counts.
+        weekends: Whether Saturdays and Sundays count.
+        holidays, workdays: Single days that do not count, or that do although they are weekends.
     """
 
     zone_offset: timedelta
     cut: timedelta = timedelta(0)
-    period: timedelta = timedelta(days=1)
     margin: timedelta = timedelta(minutes=10)
     rolls: int = 1
+    weekends: bool = True
+    holidays: tuple[date, ...] = ()
+    workdays: tuple[date, ...] = ()
+
+    def counts(self, day: date) -> bool:
+        """Return whether the party works on a day."""
+        if day in self.workdays or day in self.holidays:
+            return day in self.workdays
+        return self.weekends or day.weekday() < _SATURDAY
+
+    def next_day(self, day: date) -> date:
+        """Return the first day after a day that counts."""
+        following = day + _ONE_DAY
+        while not self.counts(following):
+            following += _ONE_DAY
+        return following
+
+    def over_until(self, day: date, rolls: int) -> date:
+        """Return the last day whose rows have waited for so many files by the end of a day."""
+        while rolls:
+            rolls -= self.counts(day)
+            day -= _ONE_DAY
+        return day
+
+    def positions(self, first: date, last: date) -> dict[date, int]:
+        """Return for each day of a range how many days that count lie between its first day and that day."""
+        found, position, day = {first: 0}, 0, first
+        while day < last:
+            day += _ONE_DAY
+            position += self.counts(day)
+            found[day] = position
+        return found
 
     def day_of(self, instant: datetime) -> date:
         """Return the party's day of an instant."""

@@ -12,9 +12,10 @@ from hutong import channels, db, ids
 from hutong.channels import BillRule
 from hutong.errors import ConfigurationError, CredentialsUnreadable, NotFound
 from hutong.reconciliation import bank
-from hutong.reconciliation.expected import window_of
+from hutong.reconciliation.expected import set_window, window_of
 from hutong.reconciliation.layers import LAYERS, LayerDefinition
 from hutong.reconciliation.model import BANK_PREFIX, DayWindow, FileSource, Layer
+from hutong.reconciliation.tolerances import tolerated
 from hutong.reconciliation.workplace import Reconciliation
 
 _ALWAYS = (Layer.ORDER_PAYMENT, Layer.LEDGER_ORDER, Layer.PAYMENT_BILL, Layer.REFUND_BILL)
@@ -24,6 +25,8 @@ _MORE: Mapping[str, tuple[Layer, ...]] = {
     "stripe": (Layer.DISPUTE_BILL,),
 }
 """Layers by channel, beside those that every bill has rows for."""
+_BANKS = "bank"
+"""The name by which the window of all bank accounts is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ async def find_party(use: Reconciliation, account_id: UUID) -> Counterparty:
     """
     async with use.database.transaction() as tx:
         with suppress(NotFound):
-            return _bank_party(await bank.find_account(tx, account_id))
+            return _bank_party(use, await bank.find_account(tx, account_id))
     try:
         channel = await use.accounts.get(account_id)
     except NotFound:
@@ -85,7 +88,11 @@ async def find_party(use: Reconciliation, account_id: UUID) -> Counterparty:
         identity.merchant,
         "",
         window_of(name, public_id, rule, use.config.windows),
-        tuple(definition for layer, definition in LAYERS.items() if layer in (*_ALWAYS, *_MORE.get(name, ()))),
+        tuple(
+            tolerated(definition, name, public_id, use.config.tolerances)
+            for layer, definition in LAYERS.items()
+            if layer in (*_ALWAYS, *_MORE.get(name, ()))
+        ),
         rule,
     )
 
@@ -99,7 +106,7 @@ async def list_parties(use: Reconciliation) -> list[Counterparty]:
     for entry in entries:
         with suppress(ConfigurationError, CredentialsUnreadable):  # the log says so where it is loaded
             parties.append(await find_party(use, entry.account_id))
-    return parties + [_bank_party(account) for account in bank_accounts]
+    return parties + [_bank_party(use, account) for account in bank_accounts]
 
 
 async def account_names(tx: db.Tx, account_ids: Collection[UUID]) -> dict[UUID, str]:
@@ -108,15 +115,16 @@ async def account_names(tx: db.Tx, account_ids: Collection[UUID]) -> dict[UUID, 
     return {each: ids.encode(BANK_PREFIX if each in at_bank else "acc", each) for each in account_ids}
 
 
-def _bank_party(account: bank.BankAccount) -> Counterparty:
+def _bank_party(use: Reconciliation, account: bank.BankAccount) -> Counterparty:
+    public_id = ids.encode(BANK_PREFIX, account.bank_account_id)
     return Counterparty(
         account.bank_account_id,
         FileSource.BANK,
-        ids.encode(BANK_PREFIX, account.bank_account_id),
+        public_id,
         "",
         account.number,
         account.currency,
-        bank.BANK_WINDOW,
+        set_window(bank.BANK_WINDOW, _BANKS, public_id, use.config.windows),
         (LAYERS[Layer.BATCH_BANK],),
         None,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hutong.clock import Clock
 from hutong.ids import Ids
 from hutong.reconciliation.computation import Limits
 from hutong.reconciliation.expected import WindowSetting
+from hutong.reconciliation.tolerances import Tolerances
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,9 @@ class ReconciliationConfig:
         engine: The name of the engine that matches.
         spark_master: The address of the cluster that the engine `spark` uses.
         windows: What is set of the days of channels or accounts, where their own rules are not right.
+        tolerances: By how much columns may differ, of channels or accounts.
+        settles_to: By channel or account, the names or ids of the bank accounts that its money goes to; needed where
+            there are several in one currency.
     """
 
     folder: Path
@@ -32,6 +36,8 @@ class ReconciliationConfig:
     engine: str = "fingerprint"
     spark_master: str = "local[2]"
     windows: Mapping[str, WindowSetting] = field(default_factory=dict)
+    tolerances: Tolerances = field(default_factory=dict)
+    settles_to: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def limits(self) -> Limits:

@@ -63,7 +63,8 @@ async def main(url: str, folder: str, account: str, bank: str, now: str, run: st
     clock.advance(datetime.fromisoformat(now) - clock.now())
     async with CountedDatabase.open(url, size=2) as database:
         world = PaidWorld(database, clock, Path(folder))
-        world.account_id, world.bank_id = UUID(account), UUID(bank)
+        world.account_id = UUID(account)
+        world.settle_to(UUID(bank))
         party = await (world.party() if whose == "channel" else world.bank_party())
 
         async def report(_day: date, stage: runs.Stage) -> None:

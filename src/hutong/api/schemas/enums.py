@@ -29,6 +29,8 @@ ReconciledKind = TypeAliasType(
 )
 ReconciledStatus = TypeAliasType("ReconciledStatus", Literal["reconciled", "pending", "different"])
 
+SheetForm = TypeAliasType("SheetForm", Literal["csv", "xlsx"])
+
 TransferKind = TypeAliasType("TransferKind", Literal["booked", "held", "posted", "released", "expired"])
 SubjectOwner = TypeAliasType(
     "SubjectOwner",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hutong.cli.common import Json, KeyFile, Reason, check_target, in_transaction, make_ids, read_key
-from hutong.cli.output import print_json, print_line, print_text
+from hutong.cli.output import print_json, print_line, print_result, print_text
 from hutong.cli.recon.options import Account, Day, account_id, as_day
 from hutong.cli.tables import print_table
 
@@ -31,7 +31,7 @@ resolving = typer.Typer(
 _SHOWN = ("id", "layer", "class", "column", "key", "currency", "amount_minor", "suspense_minor", "state", "age_days")
 _COUNTED = ("layer", "class", "state", "currency", "count", "long_minor", "short_minor", "oldest_day")
 _MOST = 999_999_999_999_999
-_ALL = 20_000
+_LISTED = 1_000_000
 
 
 class CaseLayer(StrEnum):
@@ -94,14 +94,17 @@ FirstUntil = Annotated[
 
 
 def _filter(**given: Any) -> differences.DifferenceFilter:
+    from hutong.errors import InvalidParameter
     from hutong.reconciliation import differences, model
 
     layer, klass, state = given["layer"], given["klass"], given["state"]
+    if state is not None and given.get("everything"):
+        raise InvalidParameter("--all and --state exclude each other", param="--all")
     return differences.DifferenceFilter(
         account_id=account_id(given["account"]),
         layer=None if layer is None else model.Layer(layer),
         klass=None if klass is None else model.DifferenceClass(klass),
-        states=None if state is None else (model.DifferenceState(state),),
+        states=tuple(model.DifferenceState) if given.get("everything") else state and (model.DifferenceState(state),),
         currency=given["currency"],
         at_least=given["at_least"],
         at_most=given["at_most"],
@@ -123,11 +126,17 @@ def list_differences(
     first_until: FirstUntil = None,
     day: Day = None,
     key: Annotated[str | None, typer.Option("--number", help="Only this key or reference.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Also those that are resolved.")] = False,
     count: Annotated[bool, typer.Option("--count", help="Count them instead, by layer, class and state.")] = False,
     export: Annotated[
-        Path | None, typer.Option("--export", metavar="FILE", help="Write them as CSV, to be decided in a spreadsheet.")
+        Path | None,
+        typer.Option(
+            "--export",
+            metavar="FILE",
+            help="Write them as CSV, or as XLSX by its name, to be decided in a spreadsheet.",
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=_ALL, help="The most rows to show.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=_LISTED, help="The most rows to show.")] = 100,
     as_json: Json = False,
 ) -> None:
     """List the differences that are not resolved, newest first; count or export what the same filter selects."""
@@ -137,7 +146,7 @@ def list_differences(
     check_target(export, "--export")
     where = _filter(
         account=account, layer=layer, klass=klass, state=state, currency=currency, at_least=at_least, at_most=at_most,
-        first_until=first_until, day=day, key=key,
+        first_until=first_until, day=day, key=key, everything=everything,
     )  # fmt: skip
     today = SystemClock().now().date()
     if count:
@@ -145,12 +154,15 @@ def list_differences(
         shown = [differences.count_document(each) for each in counts]
         _print_list("counters", shown, _COUNTED, as_json=as_json)
         return
-    most = _ALL if export is not None else limit
-    found = in_transaction(lambda tx: differences.list_differences(tx, where, limit=most))
     if export is not None:
-        export.write_text(differences.write_sheet(found, today=today), newline="")
-        print_line(f"{len(found)} differences written to {export}")
+        chosen = in_transaction(lambda tx: differences.list_all_differences(tx, where))
+        if export.suffix.lower() == ".xlsx":
+            export.write_bytes(differences.write_workbook(chosen, today=today))
+        else:
+            export.write_text(differences.write_sheet(chosen, today=today), newline="")
+        print_result({"exported": len(chosen)}, f"{len(chosen)} differences written to {export}", as_json=as_json)
         return
+    found = in_transaction(lambda tx: differences.list_differences(tx, where, limit=limit))
     documents = [differences.difference_document(case, today=today) for case in found]
     _print_list("differences", documents, _SHOWN, as_json=as_json)
 

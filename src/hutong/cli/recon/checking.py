@@ -35,7 +35,7 @@ class CheckEngine(StrEnum):
 def show_report(
     day: _Day,
     account: Account = None,
-    merchant: Annotated[str | None, typer.Option(help="Only this merchant: mer_…")] = None,
+    merchant: Annotated[str | None, typer.Option(help="Only this merchant.")] = None,
     folder: _Folder = None,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +71,9 @@ def verify(
     ] = None,
     differences: Annotated[
         Path | None,
-        typer.Option("--differences", metavar="FILE", help="Compare with what `recon differences --json` has printed."),
+        typer.Option(
+            "--differences", metavar="FILE", help="Compare with what `recon differences --all --json` has printed."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -91,9 +93,9 @@ def verify(
         layouts.add_folder(settings.recon_layouts)
     documents: list[dict[str, Any]] = []
     for each in _accounts(root, account, day.date()):
+        days = [day.date()] if from_carry else [kept for kept in check.kept_days(root, each) if kept <= day.date()]
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            days = len([kept for kept in check.kept_days(root, each) if kept <= day.date()])
-            task = progress.add_task(each, total=(1 if from_carry else days) * len(check.CheckStage))
+            task = progress.add_task(each, total=len(days) * len(check.CheckStage))
 
             def step(at: date, stage: str, progress: Progress = progress, task: Any = task, name: str = each) -> None:
                 progress.update(task, advance=1, description=f"{name} {at} {stage}")
@@ -103,7 +105,7 @@ def verify(
             )
         finding = verified.finding
         if finding is None and differences is not None:
-            finding = check.compare_with_list(RunFolder(root, each, day.date()), differences, limits)
+            finding = check.compare_with_list([RunFolder(root, each, kept) for kept in days], differences, limits)
         documents.append(
             {
                 "account_id": each,

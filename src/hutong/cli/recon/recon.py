@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from hutong.cli.recon.approving import approving
 from hutong.cli.recon.bank import bank
 from hutong.cli.recon.cases import cases, resolving
 from hutong.cli.recon.checking import checking
@@ -17,6 +18,7 @@ recon = typer.Typer(
 )
 recon.add_typer(filing)
 recon.add_typer(cases)
+resolving.add_typer(approving)
 recon.add_typer(resolving, name="resolve")
 recon.add_typer(running)
 recon.add_typer(bank, name="bank")

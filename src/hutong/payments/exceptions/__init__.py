@@ -18,7 +18,9 @@ from hutong.payments.exceptions.billed import (
     BilledRow,
     confirm_billed_payments,
     confirm_billed_refunds,
+    list_unknown,
     return_billed_payments,
+    take_over,
 )
 from hutong.payments.exceptions.decisions import ProposeDecision, decide_exception, decision_proposal
 
@@ -37,7 +39,9 @@ __all__ = [
     "exception_document",
     "find_exception",
     "list_exceptions",
+    "list_unknown",
     "open_message",
     "return_billed_payments",
     "sealed_message",
+    "take_over",
 ]

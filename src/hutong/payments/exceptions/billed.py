@@ -13,8 +13,11 @@ from hutong.channels import ChannelAnswer, ChannelState, sums
 from hutong.errors import NotFound
 from hutong.payments.channel_answers import settle_exception
 from hutong.payments.channel_reports import ChannelReport, Recorded, RecordOutcome, RecordReport
+from hutong.payments.exception_items import PaymentException
+from hutong.payments.exception_store import read_exception
 from hutong.payments.model import AttemptState, PaymentEventType, Source
 from hutong.payments.refunds.model import read_number
+from hutong.payments.statements import sql
 from hutong.payments.store import lock_attempts
 from hutong.payments.timeline import TimelineEntry
 from hutong.payments.transactions import PaymentTransactions
@@ -144,3 +147,23 @@ def _reasons(rows: Sequence[BilledRow], recorded: Mapping[int, Recorded[Any]]) -
         else:
             reasons.append(_REFUSALS.get(result.outcome))
     return reasons
+
+
+async def list_unknown(tx: db.Tx, account_id: UUID) -> list[PaymentException]:
+    """Return the reports of an account about numbers that nothing here has, which wait for a decision."""
+    return [read_exception(row) for row in await sql.unknown_exceptions.fetch(tx, account_id)]
+
+
+async def take_over(tx: db.Tx, reasons: Mapping[UUID, str], *, now: datetime) -> None:
+    """End exceptions that a case of the channel's bill has taken over.
+
+    Args:
+        reasons: By exception, one sentence that names the case.
+
+    Repeat:
+        An exception that is decided stays as it is.
+    """
+    by_id = sorted(reasons.items())
+    await sql.take_over_exceptions.execute(
+        tx, exception_ids=[each for each, _ in by_id], reasons=[reason for _, reason in by_id], by="hutong", at=now
+    )

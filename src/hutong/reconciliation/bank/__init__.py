@@ -8,12 +8,14 @@ from hutong.reconciliation.bank.accounts import BankAccount, add_account, find_a
 from hutong.reconciliation.bank.arrivals import ArrivalsBooked, book_arrivals
 from hutong.reconciliation.bank.fetch import fetch_statement
 from hutong.reconciliation.bank.model import BANK_WINDOW, FORMATS
+from hutong.reconciliation.bank.receivers import SETTING, receivers_of
 from hutong.reconciliation.bank.results import BatchArrival, read_arrivals
 from hutong.reconciliation.bank.statement import finish_rows, normalise_statement
 
 __all__ = [
     "BANK_WINDOW",
     "FORMATS",
+    "SETTING",
     "ArrivalsBooked",
     "BankAccount",
     "BatchArrival",
@@ -25,4 +27,5 @@ __all__ = [
     "list_accounts",
     "normalise_statement",
     "read_arrivals",
+    "receivers_of",
 ]

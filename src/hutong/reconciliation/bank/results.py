@@ -43,7 +43,9 @@ def read_arrivals(folder: RunFolder, *, memory_mb: int = 512) -> list[BatchArriv
     A batch whose money differs has arrived as far as the batch explains it, see `arrived`; one that is ambiguous or
     missing has not.
     """
-    batches = [path for path in (folder.rows(SideSource.BATCHES), folder.carried(SideSource.BATCHES)) if path.exists()]
+    # One that has settled before still is: else a corrected statement could not take back what its forerunner did.
+    found = (folder.rows(SideSource.BATCHES), folder.carried(SideSource.BATCHES), folder.settled(SideSource.BATCHES))
+    batches = [path for path in found if path.exists()]
     if not batches or not folder.differences(Layer.BATCH_BANK).exists():
         return []
     with connect(folder.path, memory_mb=memory_mb) as connection:

@@ -12,21 +12,31 @@ from hutong.reconciliation.differences.cases import (
     count_differences,
     find_difference,
     history,
+    list_all_differences,
     list_differences,
 )
 from hutong.reconciliation.differences.closing import closed_keys
-from hutong.reconciliation.differences.decisions import CaseDecision, CaseDecisions, Checked, decide
+from hutong.reconciliation.differences.decisions import CaseDecision, CaseDecisions, Checked, decide, list_proposals
 from hutong.reconciliation.differences.documents import count_document, difference_document, history_document
 from hutong.reconciliation.differences.drive import drive_approved
 from hutong.reconciliation.differences.fees import MatchedFee, book_matched
 from hutong.reconciliation.differences.partners import suggest_partners
 from hutong.reconciliation.differences.record import RecordedDifferences, record
+from hutong.reconciliation.differences.reported import take_over_reports
+from hutong.reconciliation.differences.rules import check_duties
 from hutong.reconciliation.differences.settle import approval_handlers
-from hutong.reconciliation.differences.sheets import read_sheet, write_faults, write_sheet
+from hutong.reconciliation.differences.sheets import (
+    SHEET_BYTES_MAX,
+    read_sheet,
+    write_faults,
+    write_sheet,
+    write_workbook,
+)
 from hutong.reconciliation.differences.suspense import check_suspense
 
 __all__ = [
     "BULK_MAX",
+    "SHEET_BYTES_MAX",
     "CaseDecision",
     "CaseDecisions",
     "Checked",
@@ -36,6 +46,7 @@ __all__ = [
     "approval_handlers",
     "assign",
     "book_matched",
+    "check_duties",
     "check_suspense",
     "closed_keys",
     "count_differences",
@@ -46,7 +57,9 @@ __all__ = [
     "find_difference",
     "history",
     "history_document",
+    "list_all_differences",
     "list_differences",
+    "list_proposals",
     "preview",
     "preview_document",
     "read_sheet",
@@ -54,6 +67,8 @@ __all__ = [
     "refusal_document",
     "select_decisions",
     "suggest_partners",
+    "take_over_reports",
     "write_faults",
     "write_sheet",
+    "write_workbook",
 ]

@@ -100,6 +100,18 @@ async def list_differences(
     return [store.read(row) for row in rows]
 
 
+async def list_all_differences(tx: db.Tx, where: DifferenceFilter) -> list[Difference]:
+    """Return all that a filter selects, newest first.
+
+    Errors:
+        InvalidParameter: the filter selects more than one list may have.
+    """
+    selected = await list_differences(tx, where, limit=BULK_MAX + 1)
+    if len(selected) > BULK_MAX:
+        raise InvalidParameter(f"the filter selects more than {BULK_MAX} differences; narrow it down", param="filter")
+    return selected
+
+
 async def count_differences(tx: db.Tx, where: DifferenceFilter) -> list[DifferenceCount]:
     """Count what the same filter lists."""
     return [_read_count(row) for row in await sql.count_differences.fetch(tx, **where.parameters)]
@@ -151,7 +163,8 @@ async def assign(
 
     Errors:
         NotFound: no such difference, or no operator who may act has the owner's id. Conflict: one waits for the next
-            file, or is resolved. NotPermitted: the person is a viewer.
+            file, or is resolved. NotPermitted: the person is a viewer, or a layer is not among their duties or those
+            of the owner.
     """
     operators.require(operator, operators.Role.OPERATOR)
     operators.check_reason(reason)
@@ -167,6 +180,8 @@ async def assign(
         if case.state not in ASSIGNABLE:
             name = ids.encode(DIFFERENCE_PREFIX, case.difference_id)
             raise Conflict(f"the difference {name} is {case.state} and takes no owner")
+        operators.require_duty(operator, case.layer)
+        operators.require_duty(owner, case.layer)
     by, whose = (ids.encode(operators.OPERATOR_PREFIX, person) for person in (operator.operator_id, owner_id))
     changed = [_owned(case, owner_id) for case in cases.values() if case.owner_id != owner_id]
     await store.advance(tx, changed)

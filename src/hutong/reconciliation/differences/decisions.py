@@ -171,13 +171,18 @@ def totals_of(chosen: Iterable[Difference]) -> dict[str, dict[str, int]]:
     return dict(sorted(totals.items()))
 
 
+async def list_proposals(tx: db.Tx, *, now: datetime) -> list[operators.Proposal]:
+    """Return the proposals that cases wait for, oldest first; one that is closed by now waits for `release_closed`."""
+    rows = await sql.open_proposals_of_differences.fetch(tx)
+    return [await operators.find_proposal(tx, row["proposal_id"], now=now) for row in rows]
+
+
 async def release_closed(tx: db.Tx, *, now: datetime) -> int:
     """Take cases back from proposals that were rejected, have expired or are void. Return how many."""
     released: list[Difference] = []
-    for row in await sql.open_proposals_of_differences.fetch(tx):
-        proposal = await operators.find_proposal(tx, row["proposal_id"], now=now)
+    for proposal in await list_proposals(tx, now=now):
         if proposal.state != "open":
-            rows = await sql.lock_proposed_differences.fetch(tx, proposal_id=row["proposal_id"])
+            rows = await sql.lock_proposed_differences.fetch(tx, proposal_id=proposal.proposal_id)
             released += [released_case(store.read(each)) for each in rows]
     await store.advance(tx, released)
     await store.write_history(tx, [CaseEntry(case.difference_id, "released") for case in released], now=now)
@@ -216,11 +221,9 @@ def _take(
         operators.check_reason(decision.reason)
     except HutongError as error:
         return error.detail
-    rule = rule_of(case, decision.action)
+    rule = _permitted(case, decision.action, operator)
     if isinstance(rule, str):
         return rule
-    if not operator.role.covers(rule.role):
-        return f"{decision.action.value} needs the role {rule.role.value} here"
     chosen = _chosen(case, decision, rule, decision.partner_id)
     if decision.action is not DifferenceAction.PAIR:
         return "only pair takes a partner" if decision.partner_id else [(chosen, rule)]
@@ -232,10 +235,21 @@ def _take(
         return f"the partner cannot be paired: {reason}"
     if partner.currency != case.currency or partner.suspense_minor != -case.suspense_minor or not case.suspense_minor:
         return "a pair needs the same amount in the same currency, once long and once short"
-    other = rule_of(partner, DifferenceAction.PAIR)
+    other = _permitted(partner, DifferenceAction.PAIR, operator)
     if isinstance(other, str):
-        return other
+        return f"the partner cannot be paired: {other}"
     return [(chosen, rule), (_chosen(partner, decision, other, case.difference_id), other)]
+
+
+def _permitted(case: Difference, action: DifferenceAction, operator: Operator) -> DifferenceRule | str:
+    rule = rule_of(case, action)
+    if isinstance(rule, str):
+        return rule
+    if not operator.role.covers(rule.role):
+        return f"{action.value} needs the role {rule.role.value} here"
+    if not operator.has_duty(case.layer, action):
+        return f"{case.layer.value}:{action.value} is not among the duties of the operator"
+    return rule
 
 
 def _unfit(case: Difference, in_progress: set[UUID], accepted: Mapping[UUID, object]) -> str | None:

@@ -44,6 +44,11 @@ class Found:
         return self.side, self.key, self.klass, self.column
 
 
+def base_key(key: str) -> str:
+    """Return the key of the rows: that of a difference may have a suffix, such as `#2` or `/refund_failure`."""
+    return key.partition("#")[0].partition("/")[0]
+
+
 def merge(rows: Iterable[Mapping[str, Any]]) -> list[Found]:
     """Return the differences of rows with `DIFFERENCE_COLUMNS`, each identity once, sorted by it.
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hutong import db, ledger
 from hutong.reconciliation.differences import store
-from hutong.reconciliation.differences.found import Found, Identity, merge
+from hutong.reconciliation.differences.found import Found, Identity, base_key, merge
 from hutong.reconciliation.differences.store import CaseEntry
 from hutong.reconciliation.differences.suspense import BookedCase, book, end_case, open_case
 from hutong.reconciliation.model import (
@@ -22,6 +22,9 @@ from hutong.reconciliation.model import (
     RowSide,
 )
 from hutong.reconciliation.statements import sql
+
+EXPLAINED = "explained by a later file or booking"
+"""The reason of a difference that a match has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ async def record(
     reported, keys = {each.identity for each in found}, {each.key for each in found} | set(matched_late)
     for identity, case in known.items():
         if identity not in reported and case.state is not DifferenceState.RESOLVED:
-            changes.miss(case, has_partner=not keys.isdisjoint((case.key, _base(case.key))))
+            changes.miss(case, has_partner=not keys.isdisjoint((case.key, base_key(case.key))))
     await store.insert(tx, changes.new)
     await store.update(tx, changes.updated)
     await store.write_history(tx, changes.entries, now=now)
@@ -87,11 +90,6 @@ async def record(
     counts = changes.counts
     waiting = sum(each.waits for each in found)
     return RecordedDifferences(counts["opened"], counts["reopened"], counts["changed"], counts["matched"], waiting)
-
-
-def _base(key: str) -> str:
-    """Return the key of the rows: that of a difference may have a suffix, such as `#2` or `/refund_failure`."""
-    return key.partition("#")[0].partition("/")[0]
 
 
 @dataclass(slots=True)
@@ -170,7 +168,7 @@ class _Changes:
             last_day=self.day,
             proposal_id=None,
             resolved_at=self.now,
-            reason="explained by a later file or booking" if has_partner else "the files do not state it any more",
+            reason=EXPLAINED if has_partner else "the files do not state it any more",
         )
         self.updated.append(self._note(ended, "matched", -case.suspense_minor))
 

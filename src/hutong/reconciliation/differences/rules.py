@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from hutong.errors import InvalidParameter
 from hutong.operators import Role
 from hutong.reconciliation.model import Difference, DifferenceAction, DifferenceClass, DifferenceState, Layer
 
@@ -62,6 +64,18 @@ RULES: tuple[DifferenceRule, ...] = (
     ),
 )
 """Every allowed combination. What is not in it is refused."""
+
+
+def check_duties(duties: Iterable[str]) -> None:
+    """Refuse duties of an operator that name no layer, or an action that is not possible there.
+
+    Errors:
+        InvalidParameter: `param` is "--duty".
+    """
+    for duty in duties:
+        layer, colon, action = duty.partition(":")
+        if layer not in set(Layer) or (colon and not any(action == r.action and layer in r.layers for r in RULES)):
+            raise InvalidParameter(f"{duty} is neither a layer nor an action of one", param="--duty")
 
 
 def rule_of(case: Difference, action: DifferenceAction) -> DifferenceRule | str:

@@ -35,12 +35,17 @@ async def _settle(
     What the life cycle does not take goes back to its owner, with the reason in its history.
 
     Errors:
+        NotPermitted: an action is not among the duties of the person who approves.
         Conflict: a case has changed since it was proposed, or the life cycle takes none of them.
     """
+    checkers = await operators.find_operators(tx, [approved.checker_id] if approved.checker_id else [])
     rows = await sql.lock_proposed_differences.fetch(tx, proposal_id=approved.proposal_id)
     cases = [store.read(row) for row in rows]
     if digest_of(cases) != approved.payload["digest"]:
         raise Conflict("a difference has changed since this was proposed; reject it, and propose again")
+    for checker in checkers.values():
+        for layer, action in {(case.layer, case.action) for case in cases}:
+            operators.require_duty(checker, layer, action)
     by = ids.encode(operators.OPERATOR_PREFIX, approved.checker_id) if approved.checker_id else store.SYSTEM
     note = f"{ids.encode(operators.PROPOSAL_PREFIX, approved.proposal_id)}: {approved.reason}"
     reasons = await _drive(tx, transactions, cases, note=note, now=now)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hutong import ids, money
+from hutong.channels import BillRefused
 from hutong.errors import InvalidParameter, NotFound
 from hutong.export import to_csv
 from hutong.operators import OPERATOR_PREFIX
@@ -23,13 +25,21 @@ from hutong.reconciliation.differences.decisions import CaseDecision, RefusedCas
 from hutong.reconciliation.differences.documents import public_account
 from hutong.reconciliation.differences.explain import explain
 from hutong.reconciliation.differences.rules import allowed_actions
+from hutong.reconciliation.layouts.delivery import BROKEN, members
+from hutong.reconciliation.layouts.model import Delivery
 from hutong.reconciliation.model import DIFFERENCE_PREFIX, Difference, DifferenceAction
 
 _CONTENT_DIGITS = 16
-_BYTES_MAX = 64 << 20
+SHEET_BYTES_MAX = 64 << 20
+_UNPACKED = Delivery().model_copy(update={"members_max": 1_000, "size_max": 256 << 20})
+_ZIP = b"PK\x03\x04"
 _NEEDED = ("id", "content", "decision", "reason")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _BOM = "\ufeff"
+_COLUMNS = (
+    "id", "content", "account", "layer", "class", "column", "key", "reference", "currency", "amount", "age_days",
+    "state", "owner", "explanation", "说明", "allowed", "decision", "partner", "reason",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,32 +59,51 @@ class Sheet:
 
 def write_sheet(cases: Iterable[Difference], *, today: date) -> str:
     """Return cases as CSV that Excel opens as it is: with a mark of its encoding, and empty columns to decide in."""
-    rows = [
-        {
-            "id": ids.encode(DIFFERENCE_PREFIX, case.difference_id),
-            "content": f"c{case.content[:_CONTENT_DIGITS]}",  # with a letter, so that no spreadsheet reads a number
-            "account": public_account(case),
-            "layer": case.layer.value,
-            "class": case.klass.value,
-            "column": case.column,
-            "key": case.key,
-            "reference": case.reference,
-            "currency": case.currency,
-            "amount": money.to_major(case.amount_minor, case.currency),
-            "age_days": max((today - case.first_day).days, 0),
-            "state": case.state.value,
-            "owner": "" if case.owner_id is None else ids.encode(OPERATOR_PREFIX, case.owner_id),
-            "explanation": explained["en"],
-            "说明": explained["zh"],
-            "allowed": " ".join(action.value for action in allowed_actions(case)),
-            "decision": "",
-            "partner": "",
-            "reason": "",
-        }
-        for case in cases
-        for explained in (explain(case),)
-    ]
-    return _BOM + to_csv(rows)
+    return _BOM + (to_csv(_lines(cases, today)) or ",".join(_COLUMNS) + "\r\n")
+
+
+def write_workbook(cases: Iterable[Difference], *, today: date) -> bytes:
+    """Return cases as a workbook with the lines of the CSV. All cells are text, which no program runs or rounds."""
+    # A leaf import: the library costs time that commands without a spreadsheet do not pay.
+    from xlsxwriter import Workbook
+
+    output = io.BytesIO()
+    with Workbook(output, {"in_memory": True}) as workbook:
+        sheet = workbook.add_worksheet("differences")
+        sheet.freeze_panes(1, 0)
+        for row, values in enumerate([_COLUMNS, *(_values(case, today) for case in cases)]):
+            for column, value in enumerate(values):
+                sheet.write_string(row, column, str(value))
+    return output.getvalue()
+
+
+def _lines(cases: Iterable[Difference], today: date) -> list[dict[str, Any]]:
+    return [dict(zip(_COLUMNS, _values(case, today), strict=True)) for case in cases]
+
+
+def _values(case: Difference, today: date) -> tuple[str | int, ...]:
+    explanation = explain(case)
+    return (
+        ids.encode(DIFFERENCE_PREFIX, case.difference_id),
+        f"c{case.content[:_CONTENT_DIGITS]}",  # with a letter, so that no spreadsheet reads a number
+        public_account(case),
+        case.layer.value,
+        case.klass.value,
+        case.column,
+        case.key,
+        case.reference,
+        case.currency,
+        money.to_major(case.amount_minor, case.currency),
+        max((today - case.first_day).days, 0),
+        case.state.value,
+        "" if case.owner_id is None else ids.encode(OPERATOR_PREFIX, case.owner_id),
+        explanation["en"],
+        explanation["zh"],
+        " ".join(action.value for action in allowed_actions(case)),
+        "",
+        "",
+        "",
+    )
 
 
 def read_sheet(path: Path) -> Sheet:
@@ -84,11 +113,12 @@ def read_sheet(path: Path) -> Sheet:
         InvalidParameter: the file cannot be read, is too large, or lacks a column; `param` is "file".
     """
     try:
-        if path.stat().st_size > _BYTES_MAX:
+        if path.stat().st_size > SHEET_BYTES_MAX:
             raise InvalidParameter("the file is larger than 64 MiB", param="file")
-        rows = _xlsx_rows(path) if path.suffix.lower() in (".xlsx", ".xls", ".ods") else _csv_rows(path.read_bytes())
+        content = path.read_bytes()
     except OSError as error:
         raise InvalidParameter(f"the file cannot be read: {error.strerror}", param="file") from error
+    rows = _xlsx_rows(content) if content.startswith(_ZIP) else _csv_rows(content)
     if not rows:
         raise InvalidParameter("the file is empty", param="file")
     names = [name.strip().lower() for name in rows[0]]
@@ -163,13 +193,15 @@ def _csv_rows(content: bytes) -> list[list[str]]:
         raise InvalidParameter(f"the file is not CSV: {error}", param="file") from error
 
 
-def _xlsx_rows(path: Path) -> list[list[str]]:
-    # A leaf import: the library costs time that commands without a spreadsheet do not pay.
+def _xlsx_rows(content: bytes) -> list[list[str]]:
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
-        sheet = CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0)
-        rows = sheet.to_python(nrows=BULK_MAX + 2)
-    except CalamineError as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            members(packed, _UNPACKED)
+        rows = CalamineWorkbook.from_filelike(io.BytesIO(content)).get_sheet_by_index(0).to_python(nrows=BULK_MAX + 2)
+    except BillRefused as error:
+        raise InvalidParameter(f"the file is not a spreadsheet: {error.detail}", param="file") from error
+    except (*BROKEN, CalamineError, ValueError, IndexError) as error:
         raise InvalidParameter(f"the file is not a spreadsheet: {error}", param="file") from error
     return [["" if cell is None else str(cell) for cell in row] for row in rows]

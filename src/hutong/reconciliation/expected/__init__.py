@@ -2,6 +2,6 @@
 
 from hutong.reconciliation.expected.export import export_sides
 from hutong.reconciliation.expected.known import known_states, write_known
-from hutong.reconciliation.expected.windows import WindowSetting, read_windows, window_of
+from hutong.reconciliation.expected.windows import WindowSetting, read_windows, set_window, window_of
 
-__all__ = ["WindowSetting", "export_sides", "known_states", "read_windows", "window_of", "write_known"]
+__all__ = ["WindowSetting", "export_sides", "known_states", "read_windows", "set_window", "window_of", "write_known"]

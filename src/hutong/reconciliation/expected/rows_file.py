@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
-from hutong.reconciliation.duck import connect, literal
+from hutong.reconciliation.duck import ROWS_FORMAT, connect, literal
 from hutong.reconciliation.model import RowKind, RowState
 from hutong.reconciliation.rows import MONEY_COLUMNS, ROW_COLUMNS
 
@@ -131,7 +131,7 @@ def _sum_and_sort(part: Path, result: Path, path: Path, memory_mb: int) -> None:
         f"WHERE NOT ({nothing}) ORDER BY {order}"
     )
     with connect(part.parent, memory_mb=memory_mb) as duck:
-        duck.execute(f"COPY ({query}) TO {literal(result)} (FORMAT parquet, COMPRESSION zstd)")
+        duck.execute(f"COPY ({query}) TO {literal(result)} {ROWS_FORMAT}")
     with result.open("rb") as file:
         os.fsync(file.fileno())
     result.replace(path)

@@ -104,7 +104,7 @@ class _Compiler:
         sql = f"c{place}"
         if place == 0 and text.prefix:
             sql = f"substr(c0, {len(text.prefix) + 1})"
-        if text.strip:
+        if text.strip and self._layout.form in ("fixed", "json"):  # other files' values are spooled without blanks
             sql = f"trim({sql}, {literal(' ' + chr(9))})"
         if column.absent:
             sql = f"(CASE WHEN {sql} IN ({texts_list(column.absent)}) THEN '' ELSE {sql} END)"

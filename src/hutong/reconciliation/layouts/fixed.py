@@ -78,6 +78,7 @@ class _FixedSpooler:
         kept[:, -1] = ord("\n")
         for place in self._odd(rows, kept):
             self._set_aside(bytes(rows[place]), self.result.rows + place + 1)
+            self.result.stand_ins += 1
             kept[place] = np.where((kept[place] == ord(SEPARATOR)) | (np.arange(kept.shape[1]) == kept.shape[1] - 1),
                                    kept[place], _BLANK)  # fmt: skip
             kept[place, -1] = ord("\n")

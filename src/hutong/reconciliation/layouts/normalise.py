@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hutong.channels import BillRefused
-from hutong.reconciliation.duck import connect, create_table, literal
+from hutong.reconciliation.duck import ROWS_FORMAT, connect, create_table, literal
 from hutong.reconciliation.layouts.compiler import Compiled, compile_layout
 from hutong.reconciliation.layouts.days import day_of
 from hutong.reconciliation.layouts.delivery import Bounded, opened
@@ -33,8 +33,6 @@ from hutong.reconciliation.rows import ROW_COLUMNS
 if TYPE_CHECKING:
     import duckdb
 
-_PARQUET = "(FORMAT parquet, COMPRESSION lz4_raw, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)"
-"""Measured: a third less time than zstd, at twice the size of files that are read again soon."""
 _TEXT_MAX = 8_192
 _BATCH = 1_000
 
@@ -112,12 +110,12 @@ class _Work:
         reader = RowReader(layout, found, self._day, merchant)
         compiled = compile_layout(layout, found, self._day, merchant)
         source = self._source(duck)
-        quick = self._write_plain(duck, compiled, source)
-        rest = self._spooled.rows - quick
-        if rest or compiled.claims is None:
-            if not self._read_rest(duck, compiled, source, reader, rest):
+        self._write_valid(duck, compiled, source)
+        written = self._add_totals(duck, compiled)
+        if written != self._spooled.rows:
+            if not self._read_rest(duck, compiled, source, reader, self._spooled.rows - written):
                 return None
-            self._unite(duck, quick)
+            self._unite(duck)
         self._prove({**self._spooled.stated, **stated})
         totals, rows, last = self._totals(duck)
         faults = sorted(self._faults, key=lambda fault: fault.line)
@@ -188,67 +186,87 @@ class _Work:
         file, line = f"{self._index}::INTEGER AS file", f"(line + {self._spooled.skipped})::BIGINT AS line"
         return ", ".join([*(f'"{name}"' for name in ROW_COLUMNS if name not in ("file", "line")), file, line])
 
-    def _write_plain(self, duck: duckdb.DuckDBPyConnection, compiled: Compiled, source: str) -> int:
-        """Write the rows whose parts of the totals follow from what is written; return their number."""
-        if compiled.claims is None:
-            return 0
-        query = compiled.rows(source, f"{self._columns(compiled)}, {compiled.plain} AS plain", self._extra())
-        duck.execute(f"COPY (FROM {query} SELECT {self._placed()} WHERE plain) TO {literal(self.part)} {_PARQUET}")
-        sums = ", ".join(f"sum({name})" for name in MONEY)
-        rows = duck.execute(
-            f"FROM read_parquet({literal(self.part)}) SELECT kind, currency, count(*), {sums} GROUP BY ALL"
-        ).fetchall()
-        quick = 0
-        for kind, currency, count, *money in rows:
-            quick += count
-            values = dict(zip(MONEY, money, strict=True))
-            for check in self._layout.checks:
-                claim: Sum = compiled.claims[check.total].get(RowKind(kind), {})
-                if check.sum is not None:
-                    added = sum(factor * int(values[name]) for name, factor in claim.items())
-                    self._sums[check.total] += added * self._layout.factor(currency) if added else 0
-                elif not check.kinds or RowKind(kind) in check.kinds:
-                    self._sums[check.total] += count
-        return quick
+    def _write_valid(self, duck: duckdb.DuckDBPyConnection, compiled: Compiled, source: str) -> None:
+        """Write the rows that the quick way can read.
+
+        Where the parts of the totals do not follow from a row's own money, they stand beside it, in columns of their
+        own that are empty in all other rows.
+        """
+        parts = "".join(f", CASE WHEN NOT plain THEN {column} END AS {column}" for column in self._parts)
+        plain = f"coalesce({compiled.plain}, false)" if compiled.claims is not None else "false"
+        names = "".join(f", {column}" for column in self._parts)
+        query = compiled.rows(source, f"{self._columns(compiled)}, {compiled.valid} AS valid, {plain} AS plain{names}",
+                              self._extra())  # fmt: skip
+        rows = f"FROM {query} SELECT {self._placed()}, plain{parts} WHERE valid"
+        duck.execute(f"COPY ({rows}) TO {literal(self.part)} {ROWS_FORMAT}")
+
+    @property
+    def _sums_of_rows(self) -> list[str]:
+        """The columns that totals add up."""
+        return list(dict.fromkeys(check.sum for check in self._layout.checks if check.sum))
+
+    @property
+    def _groups_of_rows(self) -> list[str]:
+        """The columns by which totals are added up."""
+        return list(dict.fromkeys(check.by for check in self._layout.checks if check.by))
+
+    @property
+    def _parts(self) -> list[str]:
+        """The columns that the totals of rows need whose own money does not tell."""
+        return [f"a_{name}" for name in self._sums_of_rows] + [f"t_{name}" for name in self._groups_of_rows]
+
+    def _add_totals(self, duck: duckdb.DuckDBPyConnection, compiled: Compiled) -> int:
+        """Add up what has been written; return the number of rows."""
+        sums = "".join(f", sum({name})" for name in (*MONEY, *(f"a_{name}" for name in self._sums_of_rows)))
+        groups = "".join(f", t_{name}" for name in self._groups_of_rows)
+        written = 0
+        for kind, currency, plain, count, *values in duck.execute(
+            f"FROM read_parquet({literal(self.part)}) SELECT kind, currency, plain, count(*){sums}{groups} "
+            "GROUP BY ALL ORDER BY ALL"
+        ).fetchall():
+            written += count
+            if plain:
+                self._add_plain(compiled, RowKind(kind), currency, count, dict(zip(MONEY, values, strict=False)))
+            else:
+                self._add_group(RowKind(kind), [count, *values[len(MONEY) :]])
+        return written
+
+    def _add_plain(
+        self, compiled: Compiled, kind: RowKind, currency: str, count: int, money: Mapping[str, int | None]
+    ) -> None:
+        """Add rows to the totals whose parts follow from their money."""
+        assert compiled.claims is not None
+        for check in self._layout.checks:
+            claim: Sum = compiled.claims[check.total].get(kind, {})
+            if check.sum is not None:
+                added = sum(factor * int(money[name] or 0) for name, factor in claim.items())
+                self._sums[check.total] += added * self._layout.factor(currency) if added else 0
+            elif not check.kinds or kind in check.kinds:
+                self._sums[check.total] += count
 
     def _extra(self) -> list[str]:
         return ["c0"] if self._layout.text.prefix else []
 
     def _read_rest(
-        self, duck: duckdb.DuckDBPyConnection, compiled: Compiled, source: str, reader: RowReader, rest: int
+        self, duck: duckdb.DuckDBPyConnection, compiled: Compiled, source: str, reader: RowReader, missing: int
     ) -> bool:
-        """Read the rows that were left; return whether there were as many as there should be."""
-        parts, names, totals = self._rest_columns()
-        plain = "false" if compiled.claims is None else f"coalesce({compiled.plain}, false)"
-        flags = f"coalesce({compiled.valid}, false) AS valid, {plain} AS plain"
-        rows = compiled.rows(source, f"{self._columns(compiled)}, {flags}{parts}", self._extra())
-        duck.execute(
-            f"CREATE OR REPLACE TABLE rest AS FROM {rows} SELECT {self._placed()}, valid{names} WHERE NOT plain"
-        )
-        counted = duck.execute("FROM rest SELECT count(*)").fetchone()
-        if counted is None or counted[0] != rest:
-            return False
-        for kind, *values in duck.execute(
-            f"FROM rest SELECT kind, count(*){totals} WHERE valid GROUP BY ALL ORDER BY ALL"
-        ).fetchall():
-            self._add_group(RowKind(kind), values)
-        wrong = [row[0] for row in duck.execute('FROM rest SELECT "line" WHERE NOT valid ORDER BY 1').fetchall()]
+        """Read the rows that the quick way has left; return False if their lines are not certain."""
+        wrong: list[int] = []
+        if missing != self._spooled.stand_ins:
+            rows = compiled.rows(source, f"coalesce({compiled.valid}, false) AS valid", self._extra())
+            lines = f"list(line + {self._spooled.skipped}) FILTER (NOT valid)"
+            ((count, found),) = duck.execute(f"FROM {rows} SELECT count(*), {lines}").fetchall()
+            if count != self._spooled.rows:
+                return False
+            wrong = sorted(found or ())
         for line, text in self._texts_of(wrong):
             self._read_one(line, text, reader)
         return True
 
-    def _rest_columns(self) -> tuple[str, str, str]:
-        """Return the columns that the totals of the rest need, their names, and how they are added up."""
-        names = dict.fromkeys(check.sum for check in self._layout.checks if check.sum)
-        groups = dict.fromkeys(check.by for check in self._layout.checks if check.by)
-        parts = "".join(f", a_{name}" for name in names) + "".join(f", t_{name} AS g_{name}" for name in groups)
-        totals = "".join(f", sum(a_{name})" for name in names) + "".join(f", g_{name}" for name in groups)
-        return parts, "".join(f", a_{name}" for name in names) + "".join(f", g_{name}" for name in groups), totals
-
     def _add_group(self, kind: RowKind, values: Sequence[Any]) -> None:
+        """Add rows to the totals: their number, their sums, and the groups they are in."""
         count, *rest = values
-        names = list(dict.fromkeys(check.sum for check in self._layout.checks if check.sum))
-        groups = list(dict.fromkeys(check.by for check in self._layout.checks if check.by))
+        names, groups = self._sums_of_rows, self._groups_of_rows
         sums = dict(zip(names, rest, strict=False))
         texts = dict(zip(groups, rest[len(names) :], strict=True))
         for check in self._layout.checks:
@@ -328,22 +346,19 @@ class _Work:
         if len(self._faults) > EXCEPTIONS_MAX:
             raise BillRefused("too many rows of the file cannot be read")
 
-    def _unite(self, duck: duckdb.DuckDBPyConnection, quick: int) -> None:
-        """Write the rows of the quick way and those of the rest as one file."""
+    def _unite(self, duck: duckdb.DuckDBPyConnection) -> None:
+        """Add the rows that were read by themselves to the others."""
+        if not self._slow:
+            return
         duck.execute(create_table("slow"))
         marks = ", ".join("?" for _ in ROW_COLUMNS)
         for start in range(0, len(self._slow), _BATCH):
             batch = [[row[name] for name in ROW_COLUMNS] for row in self._slow[start : start + _BATCH]]
             duck.executemany(f"INSERT INTO slow VALUES ({marks})", batch)
         names = ", ".join(f'"{name}"' for name in ROW_COLUMNS)
-        counted = duck.execute("FROM rest SELECT count(*) WHERE valid").fetchone()
-        if quick and not self._slow and counted == (0,):
-            return
-        parts = [f"(FROM rest SELECT {names} WHERE valid)", f"(FROM slow SELECT {names})"]
-        if quick:
-            parts.insert(0, f"(FROM read_parquet({literal(self.part)}) SELECT {names})")
+        rows = f"(FROM read_parquet({literal(self.part)}) SELECT {names}) UNION ALL (FROM slow SELECT {names})"
         whole = self._scratch / "whole.parquet"
-        duck.execute(f"COPY ({' UNION ALL '.join(parts)}) TO {literal(whole)} {_PARQUET}")
+        duck.execute(f"COPY ({rows}) TO {literal(whole)} {ROWS_FORMAT}")
         whole.replace(self.part)
 
     def _prove(self, stated: Mapping[str, str]) -> None:

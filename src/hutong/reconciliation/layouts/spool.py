@@ -38,6 +38,7 @@ class Spooled:
         separator: Between them.
         skipped: Lines of the file before the first row.
         rows: Lines written, with those that stand for irregular rows.
+        stand_ins: How many lines stand for irregular rows, and for empty lines.
         irregular: By the number of its line, the text of each row that has another form.
         undecoded: The lines that are not in the layout's encoding.
         is_whole: Whether something else than totals proves that no row is missing, as the end of a list of pages.
@@ -49,6 +50,7 @@ class Spooled:
     separator: str = ""
     skipped: int = 0
     rows: int = 0
+    stand_ins: int = 0
     irregular: dict[int, str] = field(default_factory=dict)
     undecoded: set[int] = field(default_factory=set)
     is_whole: bool = False
@@ -194,7 +196,8 @@ class _LineSpooler:
             return
         lines = block.count(b"\n")
         if not self._careful and not self._pending and self._is_regular(block, lines):
-            text = self._recoded(block)
+            stripped = self._stripped(block) if self._layout.text.strip else block
+            text = None if stripped is None else self._recoded(stripped)
             if text is not None:
                 self._out.write(text)
                 self.result.rows += lines
@@ -218,6 +221,20 @@ class _LineSpooler:
             end = b"\r\n" if self._crlf else b"\n"
             return block.startswith(self._prefix) and block.count(end + self._prefix) == lines - 1
         return not self._starts or self._begins_row(block)
+
+    def _stripped(self, block: bytes) -> bytes | None:
+        """Return a block without the blanks around its values; None if the quick way does not do.
+
+        It does where all tabs stand behind a value and nowhere else, and no value begins or ends with a space.
+        """
+        separator, end = self._separator, b"\r\n" if self._crlf else b"\n"
+        tabs = block.count(b"\t")
+        if tabs:
+            if tabs != block.count(b"\t" + separator) + block.count(b"\t" + end):
+                return None
+            block = block.translate(None, b"\t")
+        around = (b" " + separator, separator + b" ", b" " + end, end + b" ")
+        return None if block.startswith(b" ") or any(each in block for each in around) else block
 
     def _begins_row(self, block: bytes) -> bool:
         return self._start.match(block[:256].decode(self._layout.text.encoding, "replace")) is not None
@@ -250,6 +267,9 @@ class _LineSpooler:
             text = None
         regular = text is not None and lines == 1 and "\0" not in text and "\r" not in text
         if text is not None and regular and row.startswith(self._prefix) and self._count(row) == self.result.width:
+            if self._layout.text.strip:
+                separator = self._layout.text.separator
+                text = separator.join(value.strip(" \t") for value in text.split(separator))
             self._out.write(text.encode() + (b"\r\n" if self._crlf else b"\n"))
             self.result.rows += 1
             return
@@ -266,6 +286,7 @@ class _LineSpooler:
         empty = self._layout.text.prefix + self._layout.text.separator * (self.result.width - 1)
         self._out.write((empty.encode() + (b"\r\n" if self._crlf else b"\n")) * lines)
         self.result.rows += lines
+        self.result.stand_ins += lines
 
 
 def match_lines(patterns: Sequence[str], lines: Sequence[str], day: date, first: int) -> dict[str, str]:

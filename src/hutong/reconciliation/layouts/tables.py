@@ -53,6 +53,7 @@ def spool_values(layout: Layout, stream: Bounded, day: date, path: Path) -> Spoo
                 if len(result.irregular) > EXCEPTIONS_MAX:
                     raise BillRefused("too many rows of the file cannot be read")
                 out.write(SEPARATOR * (result.width - 1) + "\n")
+                result.stand_ins += 1
             result.rows += 1
     return result
 

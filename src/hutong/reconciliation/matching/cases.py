@@ -75,7 +75,8 @@ def find_mismatches(connection: duckdb.DuckDBPyConnection, rules: LayerRules) ->
 
 def find_singles(connection: duckdb.DuckDBPyConnection, rules: LayerRules, job: MatchJob) -> None:
     """Add the rows without partner: the excess of a group, or a side alone, that waits or whose time is over."""
-    day, rolls = literal(job.day.isoformat()), job.window.rolls if job.layer.rolls else 0
+    day = literal(job.day.isoformat())
+    over = literal(job.window.over_until(job.day, job.window.rolls if job.layer.rolls else 0).isoformat())
     known = "false" if rules.layer.group else "r.g IN (SELECT g FROM {other})"
     alone = f"r.state = '{RowState.SUCCEEDED}'"
     for name, other, margin in (("o", "t", f"AND r.day <= DATE {day}"), ("t", "o", "")):
@@ -97,7 +98,7 @@ def find_singles(connection: duckdb.DuckDBPyConnection, rules: LayerRules, job: 
             SELECT *, {base} * 4 + row_number() OVER (ORDER BY shown, currency) * 4 + {place} AS id FROM (
                 SELECT g, shown, currency, {sign}sum(net) AS amount, CASE
                     WHEN bool_or(known OR waits = '{excess}') THEN '{excess}'
-                    WHEN min(day) + {rolls} > DATE {day} THEN 'pending' ELSE '{one_sided}' END AS class,
+                    WHEN min(day) > DATE {over} THEN 'pending' ELSE '{one_sided}' END AS class,
                 row_number() OVER (PARTITION BY shown ORDER BY currency, g) AS rank
                 FROM single_{name} GROUP BY g, shown, currency
             )

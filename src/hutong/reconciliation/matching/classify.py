@@ -153,13 +153,16 @@ def write_results(connection: duckdb.DuckDBPyConnection, job: MatchJob, out: Pat
 def _find_early(connection: duckdb.DuckDBPyConnection, job: MatchJob, matched: Path) -> None:
     """Make `early`: the rows of ours that are matched before their own day."""
     day = f"DATE {literal(job.day.isoformat())}"
-    connection.execute(f"""
-        CREATE TABLE early AS
-        SELECT r.* FROM all_ours AS r
-        SEMI JOIN (SELECT * FROM read_parquet({literal(matched)}) WHERE ours_day > {day}) AS m
-            ON m.ours_day = r.day AND m.ours_file = r.file AND m.ours_line = r.line AND m.kind = r.kind
-        WHERE r.day > {day} AND r.state <> '{MATCHED_BEFORE}'
-    """)
+    connection.execute("CREATE TABLE early AS FROM all_ours LIMIT 0")
+    places = "ours_day, ours_file, ours_line, kind"
+    of_later_days = f"FROM read_parquet({literal(matched)}) SELECT {places} WHERE ours_day > {day}"
+    if connection.execute(f"{of_later_days} LIMIT 1").fetchone():  # on most days there is none
+        connection.execute(f"""
+            INSERT INTO early SELECT r.* FROM all_ours AS r
+            SEMI JOIN ({of_later_days}) AS m
+                ON m.ours_day = r.day AND m.ours_file = r.file AND m.ours_line = r.line AND m.kind = r.kind
+            WHERE r.day > {day} AND r.state <> '{MATCHED_BEFORE}'
+        """)
     if job.layer.group:
         connection.execute(f"""
             INSERT INTO early SELECT r.* EXCLUDE (shown, g) FROM o AS r

@@ -10,7 +10,7 @@ from hutong.reconciliation.duck import literal
 from hutong.reconciliation.matching.groups import Group, Part, solve
 from hutong.reconciliation.matching.model import MatchJob
 from hutong.reconciliation.matching.sides import ORDER, LayerRules
-from hutong.reconciliation.model import Layer, RowState
+from hutong.reconciliation.model import DayWindow, Layer, RowState
 from hutong.reconciliation.rows import MONEY_COLUMNS
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def pair_groups(connection: duckdb.DuckDBPyConnection, rules: LayerRules, job: M
     _differing(connection, rules)
     # Elsewhere a row is a single business: its amount proves nothing.
     if job.layer.layer is Layer.BATCH_BANK:
-        _solve_residue(connection, rules)
+        _solve_residue(connection, rules, job.window)
 
 
 def _sums(connection: duckdb.DuckDBPyConnection, ours: str) -> None:
@@ -119,17 +119,28 @@ def _insert_cases(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("DELETE FROM group_cases")
 
 
-def _solve_residue(connection: duckdb.DuckDBPyConnection, rules: LayerRules) -> None:
-    """Pair rows without key with what is left of the other side, where one sum alone explains them."""
-    sides: dict[str, dict[str, list[tuple[str, str, str, int, Part, list[int]]]]] = {"o": {}, "t": {}}
-    for name in ("o", "t"):
-        rows = connection.execute(f"""
+def _solve_residue(connection: duckdb.DuckDBPyConnection, rules: LayerRules, window: DayWindow) -> None:
+    """Pair rows without key with what is left of the other side, where one sum alone explains them.
+
+    Days on which the bank does not work count nothing: they move the rows after them closer.
+    """
+    found = {
+        name: connection.execute(f"""
             SELECT g, currency, shown, {rules.money}, day, rows FROM sums_{name} AS r
             WHERE NOT EXISTS (FROM pairs AS p WHERE p.{name} = r.rows[1]) ORDER BY day, g
         """).fetchall()
+        for name in ("o", "t")
+    }
+    days = [row[4] for rows in found.values() for row in rows]
+    if not days:
+        return
+    first = min(days)
+    positions = window.positions(first, max(days))
+    sides: dict[str, dict[str, list[tuple[str, str, str, int, Part, list[int]]]]] = {"o": {}, "t": {}}
+    for name, rows in found.items():
         for g, currency, shown, amount, day, places in rows:
-            entry = (g, shown, currency, amount, Part(amount, day), places)
-            sides[name].setdefault(currency, []).append(entry)
+            part = Part(amount, first + timedelta(positions[day]))
+            sides[name].setdefault(currency, []).append((g, shown, currency, amount, part, places))
     for currency in sorted(sides["o"].keys() & sides["t"].keys()):
         ours, theirs = sides["o"][currency], sides["t"][currency]
         if (

@@ -70,7 +70,7 @@ class MatchJob:
             are ignored. Ours may hold rows in other states than `succeeded` (a payment that is pending or failed here):
             without a partner they are nothing; with one that succeeded there, they are a mismatch of `state`.
         day: The bill's day: a row without partner waits while fewer than `window.rolls` further files have come, that
-            is while `row.day + window.rolls > day`.
+            is while `row.day > window.over_until(day, rolls)`.
         out: The folder of the results; written whole, then renamed.
         memory_mb: The most that the engine may hold.
     """

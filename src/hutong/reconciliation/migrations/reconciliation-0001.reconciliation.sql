@@ -23,10 +23,12 @@ CREATE TABLE reconciliation.bank_arrival (
     channel_account_id uuid NOT NULL,
     amount_minor bigint NOT NULL DEFAULT 0,
     postings integer NOT NULL DEFAULT 0,
+    -- The day of the statement that has stated it last.
+    last_day date NOT NULL,
     UNIQUE (account_id, batch, currency, channel_account_id)
 );
 GRANT SELECT, INSERT ON reconciliation.bank_arrival TO hutong_app;
-GRANT UPDATE (amount_minor, postings) ON reconciliation.bank_arrival TO hutong_app;
+GRANT UPDATE (amount_minor, postings, last_day) ON reconciliation.bank_arrival TO hutong_app;
 
 -- Every file that came in, once by its content.
 CREATE TABLE reconciliation.file (
@@ -93,10 +95,28 @@ CREATE TABLE reconciliation.run (
     totals text NOT NULL,
     explained_ppm bigint,
     finished_at timestamptz NOT NULL,
+    -- The digest of what its last event has stated.
+    announced text NOT NULL DEFAULT '',
     UNIQUE (account_id, day)
 );
 GRANT SELECT, INSERT ON reconciliation.run TO hutong_app;
-GRANT UPDATE (inputs, engine, totals, explained_ppm, finished_at) ON reconciliation.run TO hutong_app;
+GRANT UPDATE (inputs, engine, totals, explained_ppm, finished_at, announced) ON reconciliation.run TO hutong_app;
+
+-- The rows of each merchant at an account on a day, as the last event has announced them.
+CREATE TABLE reconciliation.merchant_statement (
+    account_id uuid NOT NULL,
+    day date NOT NULL,
+    merchant_id uuid NOT NULL,
+    channel text NOT NULL,
+    reconciled bigint NOT NULL,
+    pending bigint NOT NULL,
+    different bigint NOT NULL,
+    content text NOT NULL,
+    PRIMARY KEY (account_id, day, merchant_id)
+);
+CREATE INDEX merchant_statement_day ON reconciliation.merchant_statement (merchant_id, day);
+GRANT SELECT, INSERT ON reconciliation.merchant_statement TO hutong_app;
+GRANT UPDATE (reconciled, pending, different, content) ON reconciliation.merchant_statement TO hutong_app;
 
 -- Differences, each once by its identity, for good.
 CREATE TABLE reconciliation.difference (

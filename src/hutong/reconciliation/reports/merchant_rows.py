@@ -10,14 +10,19 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
+from hutong import ids
 from hutong.reconciliation.archive import RunFolder
 from hutong.reconciliation.computation import Limits
-from hutong.reconciliation.duck import connect, literal, literals
+from hutong.reconciliation.duck import ROWS_FORMAT, connect, literal, literals
 from hutong.reconciliation.layers import SideSource
 from hutong.reconciliation.manifest import Manifest
 
 _NAME = "merchant-rows.parquet"
+_STATED = (
+    "key", "kind", "day", "currency", "ordered", "paid", "settled", "fee", "batch", "settle_day", "status",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,22 @@ class MerchantRow:
     status: str
 
 
+@dataclass(frozen=True, slots=True)
+class MerchantSummary:
+    """The rows of one merchant on an account's day.
+
+    Attributes:
+        reconciled, pending, different: How many there are, by their status.
+        content: A digest of all that the rows state, in any order.
+    """
+
+    merchant_id: UUID
+    reconciled: int
+    pending: int
+    different: int
+    content: str
+
+
 def write_merchant_rows(folder: RunFolder, limits: Limits | None = None) -> Path:
     """Write the rows of all merchants of a day that was run, by merchant.
 
@@ -73,11 +94,10 @@ def write_merchant_rows(folder: RunFolder, limits: Limits | None = None) -> Path
         "CASE WHEN class = 'pending' THEN 'pending' ELSE 'different' END AS status "
         f"FROM read_parquet({literals(ours)}, union_by_name = true) AS r JOIN e USING (key, kind, day) "
         "WHERE merchant <> '') "
-        "SELECT row_number() OVER (ORDER BY merchant, day, kind, key, status, settled, fee, paid, ordered, batch) "
-        "AS place, * FROM (FROM m UNION ALL FROM o) ORDER BY place"
+        "FROM (FROM m UNION ALL FROM o) ORDER BY merchant, day, kind, key, status, settled, fee, paid, ordered, batch"
     )
     with connect(folder.path, memory_mb=limits.memory_mb, threads=limits.threads) as duck:
-        duck.execute(f"COPY ({query}) TO {literal(part)} (FORMAT parquet, COMPRESSION zstd)")
+        duck.execute(f"COPY ({query}) TO {literal(part)} {ROWS_FORMAT}")
     part.replace(path)
     return path
 
@@ -91,8 +111,25 @@ def merchant_rows(
         return []
     with connect(folder.path, memory_mb=(limits or Limits()).memory_mb) as duck:
         rows: list[tuple[Any, ...]] = duck.execute(
-            f"FROM read_parquet({literal(path)}) SELECT place, key, reference, kind, day, currency, ordered, paid, "
-            "settled, fee, batch, settle_day, status WHERE merchant = ? AND place > ? ORDER BY place LIMIT ?",
+            f"FROM read_parquet({literal(path)}, file_row_number = true) SELECT file_row_number + 1 AS place, key, "
+            "reference, kind, day, currency, ordered, paid, settled, fee, batch, settle_day, status "
+            "WHERE merchant = ? AND place > ? ORDER BY place LIMIT ?",
             [merchant, after, limit],
         ).fetchall()
     return [MerchantRow(*row) for row in rows]
+
+
+def summarize_merchants(folder: RunFolder, limits: Limits | None = None) -> list[MerchantSummary]:
+    """Return what the rows of each merchant on an account's day add up to; they have to be written."""
+    limits = limits or Limits()
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE status = '{status}')" for status in ("reconciled", "pending", "different")
+    )
+    with connect(folder.path, memory_mb=limits.memory_mb, threads=limits.threads) as duck:
+        # A sum does not depend on the order, and equal rows count as often as they are there. A version of DuckDB that
+        # hashes otherwise costs an event more for a day that is run again; a lasting digest costs five times the time.
+        rows = duck.execute(
+            f"FROM read_parquet({literal(folder.path / _NAME)}) SELECT merchant, {counts}, "
+            f"sum(hash({', '.join(_STATED)})::HUGEINT)::VARCHAR GROUP BY merchant ORDER BY merchant"
+        ).fetchall()
+    return [MerchantSummary(ids.decode("mer", merchant), *rest) for merchant, *rest in rows]

@@ -13,6 +13,7 @@ from hutong.reconciliation.differences import MatchedFee
 from hutong.reconciliation.manifest import Manifest
 from hutong.reconciliation.model import FileSource, Run
 from hutong.reconciliation.requests import BY_ITSELF, request_run
+from hutong.reconciliation.runs.announce import Announcement, announce, announce_bills
 from hutong.reconciliation.runs.prepare import Day
 from hutong.reconciliation.runs.results import LayerResults, explained_ppm
 from hutong.reconciliation.runs.store import read_run
@@ -41,13 +42,15 @@ async def book(
     manifest: Manifest,
     results: Sequence[LayerResults],
     arrivals: Sequence[bank.BatchArrival],
+    announcement: Announcement,
 ) -> RunOutcome:
     """Book the results of a day.
 
     Effects:
         Records the differences, which moves money into suspense and out of it; books the change of the fees of what
         has matched, and the money that has arrived at a bank account; keeps the run; marks the files as matched.
-        Requests a run of the statements that may pay what a channel's bill promises.
+        Requests a run of the statements that may pay what a channel's bill promises. Ends reports about unknown numbers
+        that the bill's cases have now. Emits the run's events.
 
     Repeat:
         The same results change nothing.
@@ -76,9 +79,11 @@ async def book(
                 counts[name] += count
         await _book_fees(tx, use, day, results)
         if day.party.source is FileSource.BANK:
-            await bank.book_arrivals(tx, account_id, arrivals, now=now, new_id=use.ids.new)
+            booked = await bank.book_arrivals(tx, account_id, day.folder.day, arrivals, now=now, new_id=use.ids.new)
+            await announce_bills(tx, use, booked.bills, now=now)
         else:
             await _request_statements(tx, use, day)
+            await differences.take_over_reports(tx, account_id, now=now)
         await sql.mark_matched.execute(tx, [file.file_id for file in day.files])
         row = await sql.keep_run.fetchrow(
             tx,
@@ -92,7 +97,9 @@ async def book(
             finished_at=now,
         )
         assert row is not None
-        return RunOutcome(read_run(row), differences=dict(counts))
+        run = read_run(row)
+        await announce(tx, use, day.party, run, announcement, counts, now=now)
+        return RunOutcome(run, differences=dict(counts))
 
     with db.time_limit(db.LONG_LIMIT_S):
         return await use.database.run(work)

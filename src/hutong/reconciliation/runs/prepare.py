@@ -13,13 +13,13 @@ from uuid import UUID
 import hutong
 from hutong import channels, db, ids
 from hutong.errors import Conflict
-from hutong.reconciliation import differences, expected
+from hutong.reconciliation import bank, differences, expected
 from hutong.reconciliation.archive import RunFolder, sha256_of
-from hutong.reconciliation.batches import SettledBill, export_batches
+from hutong.reconciliation.batches import SettledBill, export_batches, first_with_batches
 from hutong.reconciliation.computation import CLOSED, carry_over
 from hutong.reconciliation.files import files_that_count, input_of
 from hutong.reconciliation.layers import SideSource
-from hutong.reconciliation.manifest import InputFile, Manifest
+from hutong.reconciliation.manifest import InputFile, Manifest, layer_document
 from hutong.reconciliation.model import FILE_PREFIX, BillFile, FileSource, Run
 from hutong.reconciliation.parsing import normalise_inputs
 from hutong.reconciliation.parties import Counterparty
@@ -86,7 +86,7 @@ async def freeze(use: Reconciliation, day: Day) -> str:
     day.folder.inputs.mkdir(parents=True, exist_ok=True)
     await asyncio.to_thread(normalise_inputs, day.folder, plan_of(use, day), use.config.limits)
     if day.party.source is FileSource.BANK:
-        await asyncio.to_thread(_write_batches, use, day, await _channel_accounts(use))
+        await asyncio.to_thread(_write_batches, use, day, *await _accounts(use))
     else:
         await expected.export_sides(
             use.database, day.folder, day.party.account_id, day.party.window, day.folder.day, use.clock.now()
@@ -107,24 +107,45 @@ async def complete(use: Reconciliation, day: Day) -> None:
     await asyncio.to_thread(carry_over, previous, day.folder, day.party.layers, limits)
 
 
-async def _channel_accounts(use: Reconciliation) -> list[str]:
-    """Return the public ids of all channel accounts."""
+async def _accounts(use: Reconciliation) -> tuple[list[tuple[str, str]], list[bank.BankAccount]]:
+    """Return the channels and public ids of all channel accounts, and all bank accounts."""
     async with use.database.transaction() as tx:
-        return [ids.encode("acc", entry.account_id) for entry in await channels.accounts.list_accounts(tx)]
+        entries = await channels.accounts.list_accounts(tx)
+        return [(each.channel, ids.encode("acc", each.account_id)) for each in entries], await bank.list_accounts(tx)
 
 
-def _write_batches(use: Reconciliation, day: Day, accounts: Sequence[str]) -> None:
-    """Write the batches that bills have promised since the last statement; money comes a day after its bill's day."""
-    first = day.folder.day - _FIRST_BATCHES if day.previous is None else day.previous.day
+def _write_batches(
+    use: Reconciliation, day: Day, accounts: Sequence[tuple[str, str]], at_banks: Sequence[bank.BankAccount]
+) -> None:
+    """Write the batches that bills have promised since the last statement; money comes a day after its bill's day.
+
+    Errors:
+        Conflict: a bill promises money, and it is open to which bank account.
+    """
+    window = day.party.window
+    earliest = min(day.folder.day - _FIRST_BATCHES, window.over_until(day.folder.day, window.rolls))
+    first = earliest if day.previous is None else day.previous.day
     days = [first + timedelta(days=distance) for distance in range((day.folder.day - first).days)]
-    bills = [
-        SettledBill(account, each, path)
-        for account in accounts
-        for each in days
-        if (path := RunFolder(use.config.folder, account, each).rows(SideSource.BILL)).exists()
-    ]
-    target = day.folder.rows(SideSource.BATCHES)
-    export_batches(bills, target, currency=day.party.currency, memory_mb=use.config.memory_mb)
+    currency, target = day.party.currency, day.folder.rows(SideSource.BATCHES)
+    bills: list[SettledBill] = []
+    for channel, account in accounts:
+        found = [
+            SettledBill(account, each, path)
+            for each in days
+            if (path := RunFolder(use.config.folder, account, each).rows(SideSource.BILL)).exists()
+        ]
+        receivers = bank.receivers_of(channel, account, currency, at_banks, use.config.settles_to)
+        if len(receivers) > 1:
+            open_bill = first_with_batches(found, target.parent, currency=currency)
+            if open_bill is not None and day.party.account_id in {each.bank_account_id for each in receivers}:
+                names = ", ".join(each.name for each in receivers)
+                raise Conflict(
+                    f"the bill of {open_bill.day} of {account} ({channel}) promises {currency}, and it may go to each "
+                    f"of these bank accounts: {names}. Set {bank.SETTING}"
+                )
+        elif receivers and receivers[0].bank_account_id == day.party.account_id:
+            bills += found
+    export_batches(bills, target, currency=currency, window=window, memory_mb=use.config.memory_mb)
 
 
 def plan_of(use: Reconciliation, day: Day) -> Manifest:
@@ -151,7 +172,7 @@ def _digest(use: Reconciliation, day: Day) -> str:
         "ours": {s: sha256_of(day.folder.rows(s)) for s in _OURS if day.folder.rows(s).exists()},
         "carries": {name: digest for name, digest in carries.items() if name.startswith("carry-")},
         "window": repr(plan.window),
-        "layers": [repr(layer) for layer in plan.layers],
+        "layers": [layer_document(layer) for layer in plan.layers],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

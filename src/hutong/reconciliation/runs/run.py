@@ -13,6 +13,7 @@ from hutong.reconciliation.exclusion import alone
 from hutong.reconciliation.manifest import Manifest
 from hutong.reconciliation.model import FileSource
 from hutong.reconciliation.parties import Counterparty
+from hutong.reconciliation.runs.announce import Announcement, read_announcement
 from hutong.reconciliation.runs.book import RunOutcome, book
 from hutong.reconciliation.runs.prepare import Day, complete, days_from, find_day, freeze, plan_of
 from hutong.reconciliation.runs.results import LayerResults, read_results
@@ -80,15 +81,17 @@ async def _run_one(use: Reconciliation, party: Counterparty, day: date, *, again
         return RunOutcome(found.last, is_unchanged=True)
     await complete(use, found)
     await report(day, Stage.MATCH)
-    manifest, results, arrivals = await asyncio.to_thread(_compute, use, found)
+    manifest, results, arrivals, announcement = await asyncio.to_thread(_compute, use, found)
     await report(day, Stage.BOOK)
-    outcome = await book(use, found, digest, manifest, results, arrivals)
+    outcome = await book(use, found, digest, manifest, results, arrivals, announcement)
     counts = dict(outcome.differences or {})
     _log.info("reconciliation_run", account=party.name, day=day.isoformat(), **counts)
     return outcome
 
 
-def _compute(use: Reconciliation, day: Day) -> tuple[Manifest, list[LayerResults], list[bank.BatchArrival]]:
+def _compute(
+    use: Reconciliation, day: Day
+) -> tuple[Manifest, list[LayerResults], list[bank.BatchArrival], Announcement]:
     config, limits = use.config, use.config.limits
     engine = matching.engine(config.engine, spark_master=config.spark_master)
     manifest = match_layers(day.folder, plan_of(use, day), engine, limits)
@@ -99,4 +102,5 @@ def _compute(use: Reconciliation, day: Day) -> tuple[Manifest, list[LayerResults
         arrivals = bank.read_arrivals(day.folder, memory_mb=config.memory_mb)
     else:
         reports.write_merchant_rows(day.folder, limits)
-    return manifest, results, arrivals
+    announcement = read_announcement(day.folder, manifest, limits, has_merchants=day.party.source is FileSource.BILL)
+    return manifest, results, arrivals, announcement

@@ -150,3 +150,15 @@ WHERE d.state = 'approved' AND d.action = ANY (:actions::text[]) ORDER BY d.id L
 -- name: difference_history
 -- What has happened to a difference, in order.
 SELECT at, {difference_entry} FROM reconciliation.difference_entry WHERE difference_id = :difference_id ORDER BY id;
+
+-- name: cases_of_numbers
+-- The first open case of theirs alone that has one of these numbers: as ours, or as the channel's own.
+SELECT DISTINCT ON (n.exception_id) n.exception_id, d.id AS difference_id
+FROM unnest(:exception_ids::uuid[], :numbers::text[], :channel_numbers::text[])
+    AS n (exception_id, number, channel_number)
+JOIN reconciliation.difference AS d ON d.account_id = :account_id AND d.state NOT IN ('rolled', 'resolved')
+    AND d.side = 'theirs' AND d.class = 'unexpected'
+WHERE d.key IN (n.number, n.channel_number) OR EXISTS (
+    SELECT FROM json_array_elements(d.theirs::json) AS r WHERE r ->> 'channel_no' IN (n.number, n.channel_number)
+)
+ORDER BY n.exception_id, d.id;

@@ -123,4 +123,4 @@ class UnionPayAuthorizationSimulator:
         }
         if follow_up.order.data.get("completion") is follow_up:
             document |= settlement(amount_minor)
-        return document | traces(follow_up.at, follow_up.query_id)
+        return document | traces(follow_up.at, follow_up.query_id, follow_up.content)

@@ -50,15 +50,16 @@ def taken_no(order: SandboxOrder) -> str:
 
 def refund_row(refund: SandboxRefund) -> Entry:
     """Make a bill's row of a refund or a void."""
-    assert refund.order.paid_at is not None
-    original_time = f"{refund.order.paid_at.astimezone(BEIJING):%m%d%H%M%S}"
-    data = _kind(refund.content) | {"original_time": original_time}
+    completion = refund.order.data.get("completion")
+    original = refund.order.content if completion is None else completion.content
+    data = _kind(refund.content) | {"original_time": original["txnTime"][4:]}
     entry = refund_entry(refund, fee_minor=0, state="S30", data=data)
     return replace(entry, channel_order_no=taken_no(refund.order))
 
 
 def _kind(content: Mapping[str, Any]) -> dict[str, Any]:
-    return {"txn_type": content["txnType"], "txn_sub_type": content["txnSubType"], "biz_type": content["bizType"]}
+    names = {"txn_type": "txnType", "txn_sub_type": "txnSubType", "biz_type": "bizType"}
+    return {name: content[field] for name, field in names.items()} | {"time": content["txnTime"][4:]}
 
 
 def write_bill(entries: Sequence[Entry]) -> bytes:
@@ -84,7 +85,7 @@ def _row(entry: Entry) -> bytes:
         (_ACQUIRER, 11),
         (_ACQUIRER, 11),
         (entry.channel_no[-6:], 6),
-        (f"{at:%m%d%H%M%S}", 10),
+        (entry.data.get("time") or f"{at:%m%d%H%M%S}", 10),
         ("622848*********0010", 19),
         (f"{entry.amount_minor - discount:012d}", 12),
         ("5411", 4),

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import orjson
 
-from hutong.clock import BEIJING, to_ns
+from hutong.clock import to_ns
 from hutong.sandbox.records import SandboxOrder
 from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.bill import settle_date
@@ -38,12 +38,16 @@ def transaction_fields(content: Mapping[str, str]) -> Fields:
     return {name: content[name] for name in ("txnType", "txnSubType", "bizType", "accessType", "txnTime")}
 
 
-def traces(at: datetime | None, channel_no: str) -> Fields:
-    """Return the trace fields of a transaction; none before it is processed."""
+def traces(at: datetime | None, channel_no: str, content: Mapping[str, str]) -> Fields:
+    """Return the trace fields of a transaction; none before it is processed.
+
+    The trace time is the time that the request of the transaction states, as in published notifications, and bills have
+    it too.
+    """
     if at is None:
         return {}
-    local = at.astimezone(BEIJING)
-    return {"traceNo": channel_no[-6:], "traceTime": f"{local:%m%d%H%M%S}", "settleDate": f"{settle_date(at):%m%d}"}
+    trace_time = content["txnTime"][4:]
+    return {"traceNo": channel_no[-6:], "traceTime": trace_time, "settleDate": f"{settle_date(at):%m%d}"}
 
 
 def settlement(settled_minor: int) -> Fields:

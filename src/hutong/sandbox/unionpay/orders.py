@@ -97,7 +97,7 @@ class UnionPayOrders:
             parts = [coupon.amount_minor for coupon in order.coupons]
             document |= discounts(order, parts, order.captured_minor + amount_delta_minor)
         at = order.data.get("authorized_at") or order.paid_at or order.changed_at
-        return document | traces(at, order.channel_order_no)
+        return document | traces(at, order.channel_order_no, order.content)
 
 
 def _code(fields: Fields) -> str:

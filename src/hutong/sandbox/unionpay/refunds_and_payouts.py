@@ -101,4 +101,4 @@ class UnionPayRefundSimulator:
         )
         if refund.returned:
             document |= discounts(refund.order, refund.returned, refund.amount_minor + amount_delta_minor)
-        return document | traces(refund.changed_at or refund.created_at, refund.channel_refund_no)
+        return document | traces(refund.changed_at or refund.created_at, refund.channel_refund_no, refund.content)

@@ -12,7 +12,7 @@ from hutong import db, ids, operators
 from hutong.api.dependencies import Acting, Services, Use, request_id
 from hutong.api.operator.approvals import LIST_LIMIT_S, proposal_document
 from hutong.api.operator.ledger.shared import Currency, Date
-from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of
+from hutong.api.operator.reconciliation.shared import PREFIX, TAGS, AccountId, DayFilter, account_of, owner_of
 from hutong.api.paging import Limit, cut, id_cursor, list_answer, page_answer, read_cursor
 from hutong.api.problems import responses
 from hutong.api.requests import StrictRoute
@@ -63,7 +63,7 @@ async def _filter(
         layer=layer,
         klass=klass,
         states=None if state is None else (state,),
-        owner_id=None if owner is None else ids.decode(operators.OPERATOR_PREFIX, owner),
+        owner_id=owner_of(owner),
         unowned=unowned,
         currency=currency,
         at_least=at_least,
@@ -153,11 +153,7 @@ async def decide_differences(
         )
         for each in body.decisions
     ]
-
-    async def given(_tx: db.Tx) -> list[differences.CaseDecision]:
-        return decisions
-
-    return await _decide(request, use, operator, given, body.reason)
+    return await _decide(request, use, operator, given(decisions), body.reason)
 
 
 @router.post(
@@ -241,11 +237,11 @@ async def list_suggested_partners(use: Use, _operator: Acting, difference_id: st
 
 def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     return differences.DifferenceFilter(
-        account_id=account_of(selection.account_id, "account_id"),
+        account_id=account_of(selection.account_id, "filter.account_id"),
         layer=selection.layer,
         klass=selection.class_,
         states=None if selection.states is None else tuple(selection.states),
-        owner_id=None if selection.owner_id is None else ids.decode(operators.OPERATOR_PREFIX, selection.owner_id),
+        owner_id=owner_of(selection.owner_id, "filter.owner_id"),
         unowned=selection.unowned,
         currency=selection.currency,
         at_least=selection.at_least_minor,
@@ -256,6 +252,15 @@ def _selected(selection: DifferenceSelection) -> differences.DifferenceFilter:
     )
 
 
+def given(decisions: list[differences.CaseDecision]) -> Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]]:
+    """Return what selects decisions that a request has listed."""
+
+    async def select(_tx: db.Tx) -> list[differences.CaseDecision]:
+        return decisions
+
+    return select
+
+
 async def _decide(
     request: Request,
     use: Services,
@@ -264,6 +269,26 @@ async def _decide(
     reason: str,
     digest: str | None = None,
 ) -> Response:
+    outcome = await decided(request, use, operator, select, reason, digest)
+    answer = {
+        "object": "differences_decided",
+        "proposal": None if outcome.proposal is None else proposal_document(outcome.proposal),
+        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in outcome.done],
+        "refused": [differences.refusal_document(refusal) for refusal in outcome.refused],
+    }
+    return json_answer(answer, 201)
+
+
+async def decided(
+    request: Request,
+    use: Services,
+    operator: operators.Operator,
+    select: Callable[[db.Tx], Awaitable[list[differences.CaseDecision]]],
+    reason: str,
+    digest: str | None = None,
+) -> differences.CaseDecisions:
+    """Take selected decisions as the person of a request. Errors as `differences.decide`."""
+
     async def work(tx: db.Tx) -> differences.CaseDecisions:
         return await differences.decide(
             tx,
@@ -277,11 +302,4 @@ async def _decide(
         )
 
     with db.time_limit(LIST_LIMIT_S):
-        decided = await use.database.run(work)
-    answer = {
-        "object": "differences_decided",
-        "proposal": None if decided.proposal is None else proposal_document(decided.proposal),
-        "done": [ids.encode(model.DIFFERENCE_PREFIX, each) for each in decided.done],
-        "refused": [differences.refusal_document(refusal) for refusal in decided.refused],
-    }
-    return json_answer(answer, 201)
+        return await use.database.run(work)

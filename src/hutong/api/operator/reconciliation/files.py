@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import date, datetime
-from pathlib import Path
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -23,10 +21,11 @@ from hutong.api.operator.reconciliation.shared import (
     DayFilter,
     account_of,
     find_party,
+    write_body,
 )
 from hutong.api.paging import Limit, cut, id_cursor, page_answer, read_cursor
 from hutong.api.problems import responses
-from hutong.api.requests import BINARY, BINARY_BODY, BodyTooLarge, StrictRoute, UploadRoute
+from hutong.api.requests import BINARY, BINARY_BODY, StrictRoute, UploadRoute
 from hutong.api.responses import json_answer
 from hutong.api.schemas.fields import PageObject
 from hutong.http_requests import check_media_type
@@ -133,7 +132,7 @@ async def add_reconciliation_file(
     check_media_type(request.headers.get("content-type", ""), BINARY)
     with files.staging(use.reconciliation) as folder:
         path = folder / "upload"
-        await _write(request, path, use.reconciliation.config.upload_bytes_max)
+        await write_body(request, path, use.reconciliation.config.upload_bytes_max)
         file = await files.receive(use.reconciliation, files.Incoming(party, layout, path, name, day))
     entry = operators.AuditEntry(
         operator.operator_id,
@@ -146,18 +145,3 @@ async def add_reconciliation_file(
     )
     await use.database.run(lambda tx: operators.audit(tx, [entry], now=use.clock.now()))
     return json_answer(files.file_document(file), 201)
-
-
-async def _write(request: Request, path: Path, most: int) -> None:
-    """Write the body to a file as it comes.
-
-    Errors:
-        BodyTooLarge.
-    """
-    size = 0
-    with path.open("wb") as file:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > most:
-                raise BodyTooLarge(f"the file is larger than {most} bytes", param="body")
-            await asyncio.to_thread(file.write, chunk)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
+from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Query, Request
 
 from hutong import ids, reconciliation
 from hutong.api.dependencies import Services
 from hutong.api.operator.ledger.shared import Date
+from hutong.api.requests import BodyTooLarge
 from hutong.errors import InvalidParameter, NotFound
 
 PREFIX = "/v1/operator/reconciliation"
@@ -41,9 +44,37 @@ def account_of(text: str | None, param: str = "account") -> UUID | None:
     Errors:
         InvalidParameter.
     """
+    return _decoded(text, param, "an account")
+
+
+def owner_of(text: str | None, param: str = "owner") -> UUID | None:
+    """Return the id of an operator; None for none.
+
+    Errors:
+        InvalidParameter.
+    """
+    return _decoded(text, param, "an operator")
+
+
+def _decoded(text: str | None, param: str, name: str) -> UUID | None:
     if text is None:
         return None
     try:
         return ids.decode(text.partition("_")[0], text)
     except NotFound as error:
-        raise InvalidParameter(f"`{param}` is not the id of an account", param=param) from error
+        raise InvalidParameter(f"`{param}` is not the id of {name}", param=param) from error
+
+
+async def write_body(request: Request, path: Path, most: int) -> None:
+    """Write the body to a file as it comes.
+
+    Errors:
+        BodyTooLarge.
+    """
+    size = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > most:
+                raise BodyTooLarge(f"the file is larger than {most} bytes", param="body")
+            await asyncio.to_thread(file.write, chunk)

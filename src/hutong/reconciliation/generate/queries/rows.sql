@@ -15,4 +15,4 @@ SELECT kind,
 FROM ours
 WHERE (our_day_no = $day_no OR (our_day_no = $day_no + 1 AND moment < make_timestamp($margin_us)))
     AND (state = 'succeeded') = $booked
-) TO '$out' (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 122880)
+) TO '$out' (FORMAT parquet, COMPRESSION lz4_raw, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)

@@ -50,10 +50,11 @@ simulate-books: setup
 	@$(BIN)/python tests/ledger/simulate_books.py $(if $(BUSINESS),--business $(BUSINESS)) $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10) --from $(or $(FROM),0))
 
 # Generated business with planted differences, reconciled on every engine: exactly those are found. ROWS=20000 KILLS=10
-# SEED=7, as needed.
+# SEED=7, PART=bookings, as needed.
 recon-proof: setup
-	@PYTHONPATH=tests/reconciliation $(BIN)/python tests/reconciliation/recon_proof.py $(if $(ROWS),--rows $(ROWS)) \
-		$(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=tests:tests/reconciliation $(BIN)/python tests/reconciliation/recon_proof.py $(if $(ROWS),--rows $(ROWS)) \
+		$(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(PART),--part $(PART))
 
 # The 99th percentile of a normal client while others hold thousands of connections. CONNECTIONS=10000, as needed.
 attack: setup

@@ -12,4 +12,10 @@ import pytest
 def without_collector() -> Iterator[None]:
     gc.disable()
     yield
+    gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def default_logs() -> None:
+    """Leave logs as they are, in place of setting them for each of some thousand tests: nothing here logs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter, defaultdict
+from functools import cache
 from pathlib import Path
 
 from support.sources import nodes, tree
@@ -46,9 +47,9 @@ SEVERAL: dict[str, str] = {
 """Class names of several packages, each with the reason."""
 
 
-def definitions() -> dict[str, list[tuple[Path, ast.AST]]]:
+def definitions() -> dict[str, list[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]]:
     """Functions and methods that no framework calls, by name."""
-    found: dict[str, list[tuple[Path, ast.AST]]] = defaultdict(list)
+    found: dict[str, list[tuple[Path, ast.FunctionDef | ast.AsyncFunctionDef]]] = defaultdict(list)
     for path in FILES:
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -74,12 +75,20 @@ def mentions() -> Counter[str]:
     return counts
 
 
-def inside(node: ast.AST, name: str) -> int:
-    """How often a function mentions itself."""
-    return sum(
-        (isinstance(child, ast.Name) and child.id == name) or (isinstance(child, ast.Attribute) and child.attr == name)
-        for child in ast.walk(node)
-    )
+@cache
+def lines_of_names(path: Path) -> dict[str, list[int]]:
+    """The lines of a file on which each name stands."""
+    lines: dict[str, list[int]] = defaultdict(list)
+    for node in nodes(path):
+        if isinstance(node, ast.Name | ast.Attribute):
+            lines[node.id if isinstance(node, ast.Name) else node.attr].append(node.lineno)
+    return lines
+
+
+def inside(path: Path, node: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> int:
+    """How often a function mentions itself, with its decorators."""
+    first = min(each.lineno for each in (node, *node.decorator_list))
+    return sum(first <= line <= (node.end_lineno or 0) for line in lines_of_names(path).get(name, ()))
 
 
 def test_no_function_is_there_for_tests_only() -> None:
@@ -89,7 +98,7 @@ def test_no_function_is_there_for_tests_only() -> None:
         for name, places in definitions().items()
         for path, _ in places
         if name not in CALLED_BY_OTHERS | EXTENSIONS.keys()
-        and counts[name] <= sum(inside(node, name) for _, node in places)
+        and counts[name] <= sum(inside(path, node, name) for path, node in places)
     }
     assert unused == set()
 

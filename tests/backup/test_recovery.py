@@ -287,11 +287,13 @@ def test_a_missing_segment_is_named_and_not_restored(idle: Installation, command
     assert f"wal/{segments[-2].name}: it is missing" in refused(idle, command, "--replace")
 
 
-def test_a_damaged_segment_is_named(idle: Installation, command: Run) -> None:
+@pytest.mark.parametrize("damaged", ["length", "link", "checksum", "content"])
+def test_a_damaged_segment_is_named(idle: Installation, command: Run, damaged: str) -> None:
     one, other = idle.segments()[0], idle.segments()[-1]
     content = bytearray(other.read_bytes())
-    at = content.rindex(b"hutong", 0, 8 * 1024 * 1024) if b"hutong" in content else 200
-    content[at] ^= 1
+    rest = int.from_bytes(content[16:20], "little")  # of a record of the segment before, behind the header of 40 bytes
+    first = 40 + (rest + 7) // 8 * 8
+    content[first + {"length": 1, "link": 8, "checksum": 20, "content": 24}[damaged]] ^= 1
     replace_file(other, bytes(content))
     done = command("backup", "verify", str(idle.folder), "--json")
     (fault,) = json.loads(done.stdout)["backups"][0]["faults"]

@@ -23,7 +23,7 @@ SEGMENT = r"[0-9A-F]{24}"
 _SEGMENTS_PER_FILE_NUMBER = 0x1_0000_0000 // SEGMENT_BYTES
 _HISTORY = re.compile(r"([0-9A-F]{8})\.history")
 _SWITCH = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
-_FAULT_LSN = re.compile(r"record at ([0-9A-F]+/[0-9A-F]+)")
+_FAULT_LSN = re.compile(r"(?:at|LSN|after) ([0-9A-F]+/[0-9A-F]+)")
 _TIME = re.compile(r"(?:COMMIT|ABORT)\S* (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?) UTC")
 _HEADER = struct.Struct("=HHIQIIQ")  # magic, flags, timeline, address, remaining length, padding, system identifier
 
@@ -164,8 +164,8 @@ class Log:
             )  # fmt: skip
             if done.returncode != 0:
                 reason = done.stderr.strip().removeprefix("pg_waldump: error: ")
-                place = _FAULT_LSN.search(reason)
-                number = (parse_lsn(place[1]) if place else begin) // SEGMENT_BYTES
+                places = _FAULT_LSN.findall(reason)  # the record before the fault, where one was read; the fault itself
+                number = (parse_lsn(places[-1]) if places else begin) // SEGMENT_BYTES
                 faults.append(f"wal/{segment_name(reach.timeline, number)}: {reason}")
         return faults
 

@@ -15,7 +15,7 @@ DIFFERENCES = {
     "missing": "the channel's bill leaves out a row",
     "extra": "the bill has a row that nobody placed",
     "duplicate": "a row occurs twice",
-    "amount": "the amount is one minor unit more",
+    "amount": "the amount is one minor unit more, or less where more would take another digit",
     "fee": "the fee is one minor unit more",
     "status": "a row shows another state",
     "cross_day": "the time is a day later",
@@ -151,7 +151,9 @@ def plant(
 
 def _altered(name: str, row: Entry, odd_state: str) -> Entry:
     if name == "amount":
-        return replace(row, amount_minor=row.amount_minor + 1)
+        more = row.amount_minor + 1
+        has_room = len(str(more)) == len(str(row.amount_minor))
+        return replace(row, amount_minor=more if has_room else row.amount_minor - 1)
     if name == "fee":
         return replace(row, fee_minor=row.fee_minor + 1)
     if name == "status":

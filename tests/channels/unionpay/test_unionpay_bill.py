@@ -23,7 +23,7 @@ from hutong.channels.unionpay.bill import ROW_LENGTH, WIDTHS, read_bill, unpack
 from hutong.channels.unionpay.credentials import UnionPayCredentials
 from hutong.channels.unionpay.requests import settle_date
 from hutong.channels.unionpay.responses import to_our_number
-from hutong.sandbox.bill import Entry
+from hutong.sandbox.bill import Entry, plant
 from hutong.sandbox.unionpay.bill import pack_bill, write_bill
 from hutong.sandbox.unionpay.keys import UnionPaySandboxKeys
 from support.channel_rigs import Rig, order_of
@@ -332,3 +332,32 @@ async def test_planted_differences_stand_in_the_bill_and_in_the_answer_key(rig: 
     assert rows[numbers["amount"]].amount_minor == key["amount"]["said"]["amount_minor"]
     assert numbers["missing"] not in rows
     assert numbers["extra"] in rows
+
+
+@pytest.mark.parametrize("rig", ["unionpay"], indirect=True)
+async def test_the_time_of_a_transaction_is_that_of_its_order_whenever_it_is_paid(
+    rig: Rig, now, tmp_path: Path
+) -> None:
+    request = rig.request(now, placed_at=now - timedelta(seconds=7))
+    await rig.channel.pay(request, now=now)
+    await rig.pay(request)
+    placed = request.placed_at.replace(microsecond=0)
+    assert (await rig.channel.query(order_of(request), now=now)).happened_at == placed
+    day = settle_date(now, 23)
+    # Nothing that other tests have planted.
+    await rig.control.post("bill", kind="trade", day=day.isoformat(), differences={})
+    bill = await rig.channel.download_bill("trade", day, tmp_path, now=now)
+    assert {row.our_no: row for row in rig.channel.read_bill(bill)}[request.attempt_no].happened_at == placed
+
+
+def test_planted_differences_of_time_and_of_the_largest_amount_are_written(
+    credentials: UnionPayCredentials, tmp_path: Path
+) -> None:
+    largest = entry(amount_minor=10**12 - 1)
+    for name in ("amount", "cross_day"):
+        planted, (line,) = plant([largest], {name: 1}, seed=1, odd_state="S99")
+        (row,) = rows_of(write_bill(planted), credentials, tmp_path)
+        assert line["said"] is not None
+        assert row.happened_at is not None
+        assert (row.amount_minor, row.happened_at.isoformat()) == (line["said"]["amount_minor"], line["said"]["at"])
+        assert line["said"] != line["true"]

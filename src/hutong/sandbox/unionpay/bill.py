@@ -15,6 +15,7 @@ from hutong.clock import BEIJING
 from hutong.sandbox.bill import Entry, payment_entry, refund_entry
 from hutong.sandbox.records import SandboxOrder, SandboxRefund
 from hutong.sandbox.unionpay.keys import MER_ID, TERM_ID
+from hutong.sandbox.unionpay.validation import read_time
 
 _CUT = timedelta(hours=1)
 """A clearing day ends at 23:00."""
@@ -29,10 +30,11 @@ def settle_date(at: datetime) -> date:
 
 def order_row(order: SandboxOrder) -> Entry:
     """Make a bill's row of a payment; where the money was reserved before, of its completion."""
-    fee_minor, completion = order.settled_minor * 6 // 1000, order.data.get("completion")
+    fee_minor, completion, content = order.settled_minor * 6 // 1000, order.data.get("completion"), _taking(order)
+    at = read_time(content["txnTime"])
+    entry = payment_entry(order, fee_minor=fee_minor, state="S22", at=at, data=_kind(content))
     if completion is None:
-        return payment_entry(order, fee_minor=fee_minor, state="S22", data=_kind(order.content))
-    entry = payment_entry(order, fee_minor=fee_minor, state="S22", data=_kind(completion.content))
+        return entry
     return replace(
         entry,
         number=completion.number,
@@ -50,16 +52,25 @@ def taken_no(order: SandboxOrder) -> str:
 
 def refund_row(refund: SandboxRefund) -> Entry:
     """Make a bill's row of a refund or a void."""
-    completion = refund.order.data.get("completion")
-    original = refund.order.content if completion is None else completion.content
-    data = _kind(refund.content) | {"original_time": original["txnTime"][4:]}
-    entry = refund_entry(refund, fee_minor=0, state="S30", data=data)
+    data = _kind(refund.content) | {"original_time": trace_time(_taking(refund.order))}
+    at = read_time(refund.content["txnTime"])
+    entry = refund_entry(refund, fee_minor=0, state="S30", at=at, data=data)
     return replace(entry, channel_order_no=taken_no(refund.order))
 
 
+def trace_time(content: Mapping[str, Any]) -> str:
+    """Return the trace time of a transaction, which is the time that its request states."""
+    return str(content["txnTime"][4:])
+
+
+def _taking(order: SandboxOrder) -> Mapping[str, Any]:
+    """Return the request that took an order's money: its own, or that of its completion."""
+    completion = order.data.get("completion")
+    return order.content if completion is None else completion.content
+
+
 def _kind(content: Mapping[str, Any]) -> dict[str, Any]:
-    names = {"txn_type": "txnType", "txn_sub_type": "txnSubType", "biz_type": "bizType"}
-    return {name: content[field] for name, field in names.items()} | {"time": content["txnTime"][4:]}
+    return {"txn_type": content["txnType"], "txn_sub_type": content["txnSubType"], "biz_type": content["bizType"]}
 
 
 def write_bill(entries: Sequence[Entry]) -> bytes:
@@ -85,7 +96,7 @@ def _row(entry: Entry) -> bytes:
         (_ACQUIRER, 11),
         (_ACQUIRER, 11),
         (entry.channel_no[-6:], 6),
-        (entry.data.get("time") or f"{at:%m%d%H%M%S}", 10),
+        (f"{at:%m%d%H%M%S}", 10),
         ("622848*********0010", 19),
         (f"{entry.amount_minor - discount:012d}", 12),
         ("5411", 4),

@@ -10,7 +10,7 @@ import orjson
 from hutong.clock import to_ns
 from hutong.sandbox.records import SandboxOrder
 from hutong.sandbox.store import Store
-from hutong.sandbox.unionpay.bill import settle_date
+from hutong.sandbox.unionpay.bill import settle_date, trace_time
 from hutong.sandbox.unionpay.keys import MER_ID
 
 Fields = dict[str, str]
@@ -39,15 +39,10 @@ def transaction_fields(content: Mapping[str, str]) -> Fields:
 
 
 def traces(at: datetime | None, channel_no: str, content: Mapping[str, str]) -> Fields:
-    """Return the trace fields of a transaction; none before it is processed.
-
-    The trace time is the time that the request of the transaction states, as in published notifications, and bills have
-    it too.
-    """
+    """Return the trace fields of a transaction; none before it is processed."""
     if at is None:
         return {}
-    trace_time = content["txnTime"][4:]
-    return {"traceNo": channel_no[-6:], "traceTime": trace_time, "settleDate": f"{settle_date(at):%m%d}"}
+    return {"traceNo": channel_no[-6:], "traceTime": trace_time(content), "settleDate": f"{settle_date(at):%m%d}"}
 
 
 def settlement(settled_minor: int) -> Fields:

@@ -154,9 +154,10 @@ class UnionPaySimulator(Simulator):
         return False
 
     def entries(self, kind: str, day: date) -> list[Entry]:  # noqa: ARG002 - there is one kind
-        rows = [order_row(order) for order in self.store.orders.values() if order.paid_at is not None]
-        rows += [refund_row(r) for r in self.store.refunds.values() if r.succeeded_at is not None]
-        return sorted((row for row in rows if settle_date(row.at) == day), key=lambda row: row.at)
+        orders, refunds = self.store.orders.values(), self.store.refunds.values()
+        rows = [order_row(order) for order in orders if order.paid_at and settle_date(order.paid_at) == day]
+        rows += [refund_row(r) for r in refunds if r.succeeded_at and r.changed_at and settle_date(r.changed_at) == day]
+        return sorted(rows, key=lambda row: row.at)
 
     def bill(self, kind: str, day: date) -> bytes:
         planted = self.store.planted.get((kind, day.isoformat()))

@@ -33,7 +33,7 @@ from support import let_through
 from support.wheel import build_wheel, install_wheel
 
 ROOT = Path(__file__).parents[2]
-ABSENT = ("pytest", "duckdb", "faststream", "mypy")
+ABSENT = ("pytest", "faststream", "mypy")
 """Packages that the product does without."""
 AS_IN_A_TERMINAL = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -68,6 +68,7 @@ def test_every_file_of_the_package_is_in_the_wheel(wheel: Path) -> None:
     assert any(name.endswith(".sql") for name in names)
 
 
+@pytest.mark.timeout(600)
 def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_balance(
     wheel: Path, environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -85,7 +86,7 @@ def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_
         [program, "demo", "--json", "--payments", "40"],
         cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings, text=True,
     )  # fmt: skip
-    output, errors = running.communicate(timeout=200)
+    output, errors = running.communicate(timeout=500)
     report = json.loads(output)
     assert running.returncode == 0, errors
     assert report["broken"] == []
@@ -100,6 +101,14 @@ def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_
     assert "/pay/pay_" in report["cashier"]
     balance = report["trial_balance"]["CNY"]
     assert balance["debits"] == balance["credits"] > 0
+    days = report["reconciliation"]
+    assert days["planted"] == days["found"]
+    assert {"duplicate", "mismatch", "missing", "unexpected"} <= set(days["found"])
+    assert {"adopt_refund", "match", "write_off"} <= set(days["actions"])
+    assert (days["open"], days["suspense_minor"]) == (0, 0)
+    assert days["verified_days"] >= 3 * len(SIMULATORS)
+    assert days["explained"]
+    assert all(float(percent) == 100 for percent in days["explained"].values())
 
 
 def processes_of(folder: Path) -> list[str]:

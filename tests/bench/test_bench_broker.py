@@ -15,7 +15,7 @@ def test_publishing_is_measured(environment: dict[str, str]) -> None:
     found = measure_broker(count=1_500, seconds=0.4)
     assert found["broker_events_per_s"] > 0
     assert found["lag_p99_ms"] > 0
-    assert 10 < found["relay_rss_mb"] < 175  # the target is 150, and jobs of reconciliation are above it
+    assert 10 < found["relay_rss_mb"] < 150
     assert {"worker", "rabbitmq", "postgresql"} == found["broker_cpu_ms"].keys()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -74,3 +76,15 @@ def test_a_part_without_a_spare_has_one_process(child: Child) -> None:
     child.has_spare = False
     child.watch()
     assert child._spare is None
+
+
+def test_a_worker_does_not_load_the_web_application() -> None:
+    """It would give no sign of life meanwhile, of which a busy machine makes many seconds, and hold it in memory."""
+    code = (
+        "import asyncio, sys; from hutong import config; from hutong.app import processes\n"
+        "async def serve():\n"
+        "    async with processes._metrics(config.load()): pass\n"
+        "asyncio.run(serve()); print({'fastapi', 'aiohttp'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("{'aiohttp'}\n", "")

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from hutong import channels, db, events, merchants, operators, payments, reconciliation, routing
+from hutong import channels, db, events, front_door, merchants, operators, payments, reconciliation, routing
 from hutong.app.approval_handlers import approval_handlers
 from hutong.app.restore import watch_restore
 from hutong.clock import Clock, SandboxClock, SystemClock, follow
@@ -346,3 +346,10 @@ async def _running(run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) ->
     finally:
         stop.set()
         await task
+
+
+def bounds(settings: Settings) -> front_door.Bounds:
+    """Return the limits of this installation's servers."""
+    return front_door.Bounds(
+        connections_per_address=settings.connections_per_address, idle_timeout_s=settings.idle_timeout_s
+    )

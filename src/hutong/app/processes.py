@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hutong import config, db, front_door
-from hutong.app.platform import open_platform
+from hutong.app.platform import bounds, open_platform
 from hutong.app.worker import work
 
 if TYPE_CHECKING:
@@ -65,8 +65,6 @@ async def _metrics(settings: config.Settings) -> AsyncIterator[None]:
     """Serve the metrics of this process, if it has a port for them."""
     import prometheus_client
     from aiohttp import web
-
-    from hutong.app.web import bounds
 
     if settings.worker_port is None:
         yield

@@ -12,7 +12,7 @@ from fastapi import APIRouter, FastAPI
 
 from hutong import api, bookkeeping, cashier, db, front_door, till
 from hutong.app.instance import find_cashier, machine_id
-from hutong.app.platform import Platform, open_platform
+from hutong.app.platform import Platform, bounds, open_platform
 from hutong.clock import SystemClock
 from hutong.config import Settings, home_folder
 from hutong.ids import Ids
@@ -99,11 +99,4 @@ def server_options(settings: Settings, app: FastAPI) -> uvicorn.Config:
         server_header=False,
         date_header=False,
         **front_door.uvicorn_options(bounds(settings)),
-    )
-
-
-def bounds(settings: Settings) -> front_door.Bounds:
-    """Return the limits of this installation's servers."""
-    return front_door.Bounds(
-        connections_per_address=settings.connections_per_address, idle_timeout_s=settings.idle_timeout_s
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from matching_worlds import FIRST, WINDOW, answer_of, make_row, match
 from hutong import errors
 from hutong.reconciliation import LAYERS, Layer, matching
 from hutong.reconciliation.matching.fingerprint import FingerprintEngine
+from hutong.reconciliation.matching.one_sql import OneSqlEngine
 from hutong.reconciliation.matching.suggestions import suggest
 from hutong.reconciliation.rows import ROW_COLUMNS
 
@@ -41,6 +43,29 @@ def test_colliding_hashes_of_different_keys_are_no_pair(tmp_path: Path) -> None:
         ("ours", "K1", "missing", "", -99),
         ("theirs", "K2", "unexpected", "", 99),
     ]
+
+
+@pytest.mark.parametrize("weak", ["k", "all"])
+def test_keys_that_collide_alone_do_not_collide_in_what_must_agree(
+    tmp_path: Path, weak: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hash sees the first two characters of a text alone; where the other one is weak too, the totals show it."""
+
+    class Weak(FingerprintEngine):
+        def _hashes(self, *arguments: Any) -> dict[str, str]:
+            hashes = super()._hashes(*arguments)
+            shown = r"left(\1, 2)" if weak == "k" else "'K'"
+            return {name: re.sub(r'(reverse\("key"\)|"key")(?! <>)', shown, each) for name, each in hashes.items()}
+
+    asked: list[str] = []
+    one_sql = OneSqlEngine.match
+    monkeypatch.setattr(OneSqlEngine, "match", lambda self, job: asked.append(self.name) or one_sql(self, job))
+    result = match(tmp_path, Weak(), PAYMENT, [make_row(key="K-1")], [make_row(key="K-2")], day=LATER)
+    assert [row[:3] for row in classes(answer_of(result))] == [
+        ("ours", "K-1", "missing"),
+        ("theirs", "K-2", "unexpected"),
+    ]
+    assert asked == ([] if weak == "k" else ["one_sql"])
 
 
 def test_one_number_of_the_channel_for_two_of_ours_is_a_double_posting(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The fast path: fingerprints instead of strings.
 
-A row has two hashes of 64 bits: of its kind and key, and of all that both sides must agree on. Slices of both sides go
-to disk, ordered by the first bits of the key's hash. Each such partition is sorted in memory as plain numbers: a key's
-hash with one row of each side and equal fingerprints is a pair. What is left over, some thousandths, is classified by
-its keys. Where different keys have one hash, their rows are left over too, which costs time and nothing else; a pair of
-different keys, which needs both hashes to collide, shows in the control totals, and the keys are compared instead.
+A row has two hashes of 64 bits: of its kind and key, and of all that both sides must agree on, with the key read
+backwards: DuckDB combines the hashes of several values, and so two keys that collide alone collide in all. Slices of
+both sides go to disk, ordered by the first bits of the key's hash. Each such partition is sorted in memory as plain
+numbers: a key's hash with one row of each side and equal fingerprints is a pair. What is left over, some thousandths,
+is classified by its keys. Where different keys have one hash, their rows are left over too, which costs time and
+nothing else; a pair of different keys, which needs both hashes to collide, shows in the control totals, and the keys
+are compared instead.
 """
 
 from __future__ import annotations
@@ -109,7 +111,7 @@ class FingerprintEngine:
 
     def _hashes(self, rules: LayerRules, unknown_fee: bool, side: str) -> dict[str, str]:
         """Return the expressions of the hashes of a side: of the key, and of what must agree, with and without fee."""
-        agreed = ", ".join(["kind", f'"{rules.layer.key}"', *(f'"{column}"' for column in rules.plain)])
+        agreed = ", ".join(["kind", f'reverse("{rules.layer.key}")', *(f'"{column}"' for column in rules.plain)])
         with_fee = f"hash({agreed}, coalesce(fee, 0))" if rules.fee else f"hash({agreed})"
         hashes = {"k": f'hash(kind, "{rules.layer.key}")', "f": with_fee}
         if unknown_fee:

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 def prove_certain(connection: duckdb.DuckDBPyConnection, job: MatchJob) -> bool:
     """Return whether what came in less what is left over agrees on both sides: in count, keys and compared money.
 
-    The digest of the keys shows a pair of rows whose keys differ, and so a collision of hashes.
+    The digest of the keys shows a pair of rows whose keys differ, and so a collision of hashes: it is another hash than
+    that which brought the rows together.
     """
     rules = LayerRules(job.layer)
     money = [column for column in MONEY_COLUMNS if column in rules.plain]
-    sums = ", ".join(f"sum(sign * {column}) AS {column}" for column in money)
+    sums = "".join(f", sum(sign * {column}) AS {column}" for column in money)
     changed = " OR ".join(f"{column} <> 0" for column in ("rows", "keys", *money))
     columns = ", ".join(["kind", "currency", f'"{job.layer.key}" AS key', *money])
     part = f"SELECT {{sign}} AS sign, {columns} FROM ({{rows}})"
@@ -36,7 +37,7 @@ def prove_certain(connection: duckdb.DuckDBPyConnection, job: MatchJob) -> bool:
     ]
     changes = connection.execute(f"""
         SELECT 1 FROM (
-            SELECT sum(sign) AS rows, sum(sign * (hash(key, 'keys') >> 16)::BIGINT) AS keys{", " + sums if sums else ""}
+            SELECT sum(sign) AS rows, sum(sign * (hash(reverse(key)) >> 16)::BIGINT) AS keys{sums}
             FROM ({" UNION ALL ".join(parts)}) GROUP BY kind, currency
         ) WHERE {changed} LIMIT 1
     """).fetchall()

@@ -92,7 +92,8 @@ async def _measure(settings: app.Settings, cases: int, folder: Path) -> CaseFigu
         desk = CaseDesk(
             platform.database, platform.approval_handlers, platform.clock, platform.ids, database_processes(settings)
         )
-        return await desk.measure(cases, folder)
+        with db.time_limit(db.LONG_LIMIT_S):
+            return await desk.measure(cases, folder)
 
 
 class CaseDesk:

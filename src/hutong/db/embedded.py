@@ -111,6 +111,7 @@ class EmbeddedServer:
             self._make_home()
             with self._locked():
                 place = self._place()
+                self._refuse_interrupted_restore()
                 if not self._answers(place):
                     try:
                         place = self._bring_up(place, keep=keep)
@@ -297,12 +298,14 @@ class EmbeddedServer:
         ready = self.run(place, "pg_isready", "-q", "-h", str(place.socket_folder), "-t", _ISREADY_LIMIT_S)
         return ready.returncode == 0
 
-    def _bring_up(self, place: Place, *, keep: bool) -> Place:
+    def _refuse_interrupted_restore(self) -> None:
         if self.restoring.exists():
             raise ConfigurationError(
                 f"a backup was being restored to {self.home}; run `hutong backup restore` again, or remove "
                 f"{self.restoring} to use the database as it is"
             )
+
+    def _bring_up(self, place: Place, *, keep: bool) -> Place:
         system.record_home(place.folder, self.home)
         place = choose_archive(self.home, place, self._archive)
         if not place.data.exists():

@@ -31,6 +31,8 @@ _RECOVERY_LIMIT_S = 7 * 86_400
 _TIMELINE = re.compile(r"^Latest checkpoint's TimeLineID: +(\d+)$", re.MULTILINE)
 _LOOK_EVERY_S = 0.1
 _FRESH = "restoring-"
+_PORT = "5433"
+"""Names the socket of a recovery, which nobody takes for the database, also if what began the recovery was killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,7 @@ def _run_recovery(server: EmbeddedServer, place: Place, fresh: Path, recovery: R
     log = fresh / "recovery.log"
     started = server.run(
         place, "pg_ctl", "start", "-D", fresh.name, "-l", f"{fresh.name}/{log.name}", "-w", "-t",
-        str(_RECOVERY_LIMIT_S), "-o", shlex.join(["-k", str(place.socket_folder), *options]),
+        str(_RECOVERY_LIMIT_S), "-o", shlex.join(["-k", str(place.socket_folder), "-p", _PORT, *options]),
     )  # fmt: skip
     if started.returncode != 0 or not _becomes_ready(fresh):
         raise Unavailable(f"PostgreSQL cannot recover from this backup:\n{system.tail(log) or started.stdout}")

@@ -19,7 +19,7 @@ def test_webhooks_are_measured(environment: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hutong", "bench", "events", "--events", "40", "--part", "webhooks", "--yardstick", "1",
          "--json"],
-        env=environment, capture_output=True, text=True, timeout=120, check=False,
+        env=environment, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -49,7 +49,7 @@ def test_its_events_have_the_form_of_real_ones(clock: ManualClock, ids: Ids) -> 
 def test_a_part_that_is_none_is_refused(environment: dict[str, str]) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "hutong", "bench", "events", "--part", "pigeons"],
-        env=environment, capture_output=True, text=True, timeout=60, check=False,
+        env=environment, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "--part" in done.stderr

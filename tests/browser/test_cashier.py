@@ -107,7 +107,7 @@ async def test_older_answer_does_not_take_the_code_away(
 
     await page.route("**/status", hold)
     checkout.change(link, failure={"en": "Declined a moment ago"})
-    await asyncio.wait_for(old.wait(), 10)
+    await asyncio.wait_for(old.wait(), 120)
     await start_paying(page)
     await page.evaluate(
         "new MutationObserver(() => { document.body.dataset.flickered = '' })"

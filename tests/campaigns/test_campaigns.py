@@ -14,7 +14,7 @@ IN_ROTATION = ("answer_before_the_commit", "believe_any_amount", "publish_before
 """Those that a few seconds show. `make campaign-controls` takes all."""
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1500)
 async def test_every_promise_is_kept_whatever_dies_or_lies(short_folder: Path) -> None:
     report = await run_alone("mixed", short_folder, rounds=4, rate=RATE, seed=SEED, calm_s=1.0)
     assert report.broken == {}, report.markdown()
@@ -25,7 +25,7 @@ async def test_every_promise_is_kept_whatever_dies_or_lies(short_folder: Path) -
     assert report.minor_units["at channels"] == report.minor_units["in the books"] > 0
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1500)
 async def test_a_broken_rule_is_noticed_by_a_campaign(short_folder: Path) -> None:
     """One short campaign may have no occasion for a rule; three have."""
     broken = IN_ROTATION[SEED % len(IN_ROTATION)]

@@ -130,7 +130,7 @@ def sandbox_port(tmp_path: Path) -> Iterator[int]:
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
-    port, loop, end = ready.get(timeout=30)
+    port, loop, end = ready.get(timeout=120)
     yield port
     loop.call_soon_threadsafe(end.set)
     thread.join()

@@ -45,7 +45,7 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("commands")
     let_through(home)
     done = command(home, "migrate")
-    assert done.wait(120) == 0
+    assert done.wait(240) == 0
     yield home
     EmbeddedServer(home).stop(unless_used=False)
 
@@ -91,14 +91,14 @@ def starts(home: Path) -> int:
 def test_a_command_stops_the_server_that_it_started(folder: Path, arguments: list[str]) -> None:
     before = starts(folder)
     running = command(folder, *arguments)
-    output, _ = running.communicate(timeout=120)
+    output, _ = running.communicate(timeout=240)
     assert starts(folder) == before + 1, output
     assert processes(folder) == [], output
 
 
 def test_the_first_command_of_an_installation_leaves_no_server_running(short_folder: Path) -> None:
     folder = short_folder / "home"
-    output, _ = command(folder, "ledger", "accounts").communicate(timeout=120)
+    output, _ = command(folder, "ledger", "accounts").communicate(timeout=240)
     assert starts(folder) == 1, output
     assert processes(folder) == [], output
     shutil.rmtree(folder)
@@ -110,7 +110,7 @@ def test_a_command_that_is_interrupted_stops_the_server_too(folder: Path, number
     running = command(folder, "bench", "ledger", "--accounts", "10", "--seconds", "60")
     until(lambda: starts(folder) > before)
     running.send_signal(number)
-    output, _ = running.communicate(timeout=60)
+    output, _ = running.communicate(timeout=240)
     assert running.returncode != 0
     assert processes(folder) == [], output
 
@@ -122,7 +122,7 @@ def test_a_worker_alone_stops_the_server_at_its_end(folder: Path) -> None:
     time.sleep(1)
     assert processes(folder)
     running.send_signal(signal.SIGTERM)
-    output, _ = running.communicate(timeout=60)
+    output, _ = running.communicate(timeout=240)
     assert processes(folder) == [], output
 
 
@@ -131,7 +131,7 @@ def test_of_two_commands_at_once_the_last_one_stops_the_server(folder: Path) -> 
         running = [
             command(folder, *arguments) for arguments in (["ledger", "accounts"], ["doctor"], ["operator", "list"])
         ]
-        outputs = [one.communicate(timeout=120)[0] for one in running]
+        outputs = [one.communicate(timeout=240)[0] for one in running]
         assert [running[0].returncode, running[2].returncode] == [0, 0], outputs
         assert processes(folder) == [], outputs
 
@@ -141,20 +141,20 @@ def test_a_command_takes_the_server_from_nobody(folder: Path) -> None:
     user.start()
     pids, before = user.pid(), starts(folder)
     for arguments in (["ledger", "accounts"], ["doctor"], ["migrate"]):
-        command(folder, *arguments).communicate(timeout=120)
+        command(folder, *arguments).communicate(timeout=240)
     assert (user.pid(), starts(folder)) == (pids, before)
     user.leave()
     assert processes(folder) == []
 
 
 def test_the_server_behind_an_address_that_was_asked_for_runs_until_it_is_stopped(folder: Path) -> None:
-    url, _ = command(folder, "db", "url").communicate(timeout=120)
+    url, _ = command(folder, "db", "url").communicate(timeout=240)
     assert url.startswith("postgresql://")
-    command(folder, "ledger", "accounts").communicate(timeout=120)
+    command(folder, "ledger", "accounts").communicate(timeout=240)
     assert EmbeddedServer(folder).running()
-    assert command(folder, "db", "stop").communicate(timeout=120)[0] == "stopped\n"
+    assert command(folder, "db", "stop").communicate(timeout=240)[0] == "stopped\n"
     assert processes(folder) == []
-    command(folder, "ledger", "accounts").communicate(timeout=120)
+    command(folder, "ledger", "accounts").communicate(timeout=240)
     assert processes(folder) == []
 
 
@@ -164,14 +164,14 @@ def test_a_command_beside_a_platform_that_serves_leaves_it_its_server(
     folder = Settings().home
     pid, serving = EmbeddedServer(folder).pid(), [pid for pids in platform.processes().values() for pid in pids]
     for arguments in (["ledger", "accounts"], ["doctor"], ["db", "url"]):
-        command(folder, *arguments).communicate(timeout=120)
+        command(folder, *arguments).communicate(timeout=240)
     assert EmbeddedServer(folder).pid() == pid is not None
     platform.stop()
     assert processes(folder) == []
     assert not any(psutil.pid_exists(pid) for pid in serving)
 
 
-def until(done: object, limit_s: float = 60) -> None:
+def until(done: object, limit_s: float = 240) -> None:
     deadline = time.monotonic() + limit_s
     assert callable(done)
     while not done():

@@ -101,7 +101,7 @@ async def running(*consumers: asyncio.Task[None]) -> AsyncIterator[None]:
 async def until(world: World, expected: dict[str, list[int]]) -> None:
     found: dict[str, list[int]] = {}
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while (found := await world.objects()) != expected:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     except TimeoutError:
@@ -145,7 +145,7 @@ async def test_the_example_of_the_guide_counts(
             await platform.happen(30)
             await platform.happen(5, type_="refund.succeeded")
             await platform.happen(10)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while not (found := await counted(own_url)) or found[0][1] < 40:  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
     finally:
@@ -244,7 +244,7 @@ async def test_over_kafka_offsets_are_committed_after_the_transaction(world: Wor
     publish(*(message(no, f"o{no}") for no in range(1, 31) if no != 7), b"no message")
     listener = Consumer(world.name, dies_once, world.database, policy=POLICY)
     task = asyncio.create_task(consumer.kafka(listener, servers, topics=["hutong.payment"], batch=10))
-    async with running(task), asyncio.timeout(60):
+    async with running(task), asyncio.timeout(120):
         while len(await world.applied()) < 29:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         publish(message(31, "o1", 2), message(7, "o7"))

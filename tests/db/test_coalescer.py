@@ -122,7 +122,7 @@ async def world(commands: list[Command], handler_turns: list[int], max_batch: in
         for task, command in zip(tasks, commands, strict=True)
         if command.cancelled_after is not None
     ]
-    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    answers = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
     await asyncio.gather(*cancellers)
     await coalescer.close()
 
@@ -344,7 +344,7 @@ async def test_a_batch_stopped_while_it_is_halved_forgets_nobody() -> None:
     await turns(8)
     for task in coalescer._running:
         task.cancel()
-    answers = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 5)
+    answers = await asyncio.wait_for(asyncio.gather(*callers, return_exceptions=True), 60)
     assert [type(answer) for answer in answers] == [OutcomeUnknown] * 4
 
 

@@ -102,11 +102,11 @@ def postmaster(home: Path) -> psutil.Process:
 def kill_postmaster(home: Path) -> None:
     process = postmaster(home)
     process.kill()
-    process.wait(10)
+    process.wait(60)
 
 
 def wait_until(condition: object) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 240
     while not condition():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -91,7 +91,7 @@ def test_a_killed_migration_leaves_nothing_in_the_way(server_url: str, stops_at:
     with psycopg.connect(url) as holder:
         holder.execute(f"LOCK TABLE _yoyo_migration IN {stops_at} MODE")  # type: ignore[call-overload]
         process = subprocess.Popen([sys.executable, "-c", MIGRATE, url], stdout=subprocess.PIPE)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 240
         while not run(url, "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '_yoyo_migration'::regclass"):
             assert time.monotonic() < deadline
             time.sleep(0.02)

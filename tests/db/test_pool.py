@@ -193,7 +193,7 @@ async def test_a_server_that_is_gone_is_unavailable_and_one_that_is_back_is_used
             async with database.transaction() as tx:
                 await tx.execute("INSERT INTO kept VALUES (99)")
                 postmaster.kill()
-                postmaster.wait(10)
+                postmaster.wait(60)
                 system.end(system.postgres_processes(server._place().data).children)
                 await tx.execute("SELECT 1")
         for _ in range(6):

@@ -251,6 +251,6 @@ async def test_the_place_of_a_handler_that_is_stuck_is_taken_by_the_next_batch(s
     queue = Coalescer(handle, name="stuck", in_flight=1, limit_s=0.2)
     with pytest.raises(OutcomeUnknown):
         await queue.submit(0)
-    assert await asyncio.wait_for(queue.submit(1), 30) == 1
+    assert await asyncio.wait_for(queue.submit(1), 60) == 1
     stuck.set()
     await queue.close()

@@ -29,7 +29,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> jsonschema_rs.Validato
     folder = tmp_path_factory.mktemp("asyncapi")
     command = ["npm", "pack", "--silent", "--pack-destination", str(folder), SPECIFICATION]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=240)
     except (OSError, subprocess.SubprocessError) as error:
         unavailable(f"npm cannot fetch {SPECIFICATION}: {error}")
     (packed,) = folder.glob("*.tgz")

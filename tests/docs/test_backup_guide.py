@@ -53,7 +53,7 @@ class Shell:
         line = line.replace(".venv/bin/hutong", f"{sys.executable} -m hutong")
         done = subprocess.run(
             ["/bin/bash", "-c", f"{line}\nstatus=$?; env > {self.folder}/environment; exit $status"],
-            cwd=self.folder, capture_output=True, text=True, check=False, timeout=120,
+            cwd=self.folder, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         for pair in (self.folder / "environment").read_text().splitlines():

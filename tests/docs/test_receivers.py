@@ -45,7 +45,7 @@ def message(name: str, *, later: timedelta = timedelta(0), secret: str = SECRET)
 
 def send(port: int, body: bytes, headers: dict[str, str]) -> int:
     try:
-        with urlopen(Request(f"http://127.0.0.1:{port}/hutong", body, headers), timeout=10) as answer:
+        with urlopen(Request(f"http://127.0.0.1:{port}/hutong", body, headers), timeout=60) as answer:
             return int(answer.status)
     except HTTPError as error:
         return error.code
@@ -53,7 +53,7 @@ def send(port: int, body: bytes, headers: dict[str, str]) -> int:
 
 def fetched(command: list[str], name: str) -> None:
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        subprocess.run(command, check=True, capture_output=True, timeout=240)
     except (OSError, subprocess.SubprocessError) as error:
         unavailable(f"{name} cannot be fetched: {error}")
 
@@ -99,7 +99,7 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[i
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], printed: Path) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 240
     while time.monotonic() < limit:
         assert process.poll() is None, printed.read_text()
         try:

@@ -134,7 +134,7 @@ async def test_an_idle_connection_stays_open_for_its_time(serve: Serve) -> None:
         await asyncio.sleep(0.5)  # longer than a head may take, shorter than an idle connection may last
         writer.write(request)
         assert b"HTTP/1.1 200" in await reader.readuntil(b"\r\n\r\n")
-        await asyncio.wait_for(reader.read(), 4)  # the server closes it in the end
+        await asyncio.wait_for(reader.read(), PATIENCE_S)  # the server closes it in the end
         writer.close()
 
 

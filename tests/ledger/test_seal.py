@@ -56,7 +56,7 @@ async def seal_all(connection, clock, rows=3):
 
 async def seal_until(connection, clock, rows):
     """Seal so many rows: a transaction of the server itself, as of its autovacuum, may hold some back for a moment."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         total = await seal_all(connection, clock)
         while total < rows:
             await asyncio.sleep(0.05)

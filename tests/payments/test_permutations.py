@@ -90,7 +90,6 @@ async def lives(fresh_database_url: str, clock: ManualClock) -> AsyncIterator[tu
         yield world, [Life(steps, payment) for steps, payment in zip(orders, placed, strict=True)]
 
 
-@pytest.mark.timeout(900)
 async def test_every_order_of_the_steps_ends_as_the_rules_say(lives: tuple[World, list[Life]]) -> None:
     world, all_lives = lives
     assert len(all_lives) == 10_080

@@ -10,8 +10,6 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
-import pytest
-
 from support.running_platform import Answer, PlatformApi, Shop
 
 T = TypeVar("T")
@@ -37,7 +35,6 @@ async def paid(platform_api: PlatformApi, shop: Shop) -> str:
     return str(payment["id"])
 
 
-@pytest.mark.timeout(900)
 async def test_ten_thousand_refunds_of_a_hundred_payments_give_back_no_more_than_was_taken(
     platform_api: PlatformApi, rng: random.Random
 ) -> None:
@@ -85,7 +82,6 @@ async def ask(platform_api: PlatformApi, shop: Shop, payment_id: str, verb: str,
     return await platform_api.call("POST", f"/v1/payments/{payment_id}/{verb}", shop=shop, json=body)
 
 
-@pytest.mark.timeout(300)
 async def test_of_two_hundred_captures_and_cancellations_of_one_authorization_one_wins(
     platform_api: PlatformApi, rng: random.Random
 ) -> None:

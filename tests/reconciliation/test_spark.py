@@ -100,7 +100,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkCluster]:
             yield started
 
 
-@pytest.mark.timeout(900)
 def test_spark_gives_the_same_files_as_the_fingerprints(cluster: SparkCluster, tmp_path: Path) -> None:
     sides = write_rows(tmp_path, 100_000)
     expected = matched("fingerprint", tmp_path, sides, Layer.PAYMENT_BILL)

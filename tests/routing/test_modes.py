@@ -241,7 +241,7 @@ async def test_a_confirmation_applies_in_every_running_process_within_two_second
     (suggestion,) = await suggest(running[0])
     stop = asyncio.Event()
     rounds = [asyncio.create_task(process.state_sync.run(stop)) for process in running]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not all(process.state.is_synced for process in running):  # noqa: ASYNC110 - processes have no event
             await asyncio.sleep(0.02)
         await decide(running[0], suggestion, confirm=True)

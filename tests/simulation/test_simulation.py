@@ -46,6 +46,6 @@ def test_a_seed_gives_the_same_steps_and_rows_in_another_database(backend: Backe
 
 def test_the_command_runs_the_seeds_it_is_asked_for() -> None:
     program = [sys.executable, str(Path(__file__).with_name("simulate.py")), "--seeds", "3", "--from", "7"]
-    run = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run(program, capture_output=True, text=True, timeout=400, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.splitlines()[-1] == "3 seeds, 0 failed"

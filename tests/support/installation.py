@@ -53,7 +53,7 @@ class Installation:
             headers={"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, dict(answer.headers), json.loads(answer.read())
         except urllib.error.HTTPError as refused:
             return refused.code, {name.lower(): value for name, value in refused.headers.items()}, None
@@ -72,7 +72,7 @@ class Installation:
         return found
 
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while self.call("/readyz")[0] != 200:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline
@@ -80,7 +80,7 @@ class Installation:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(60)
+        self.process.wait(240)
 
 
 async def make_merchant(url: str) -> str:

@@ -35,7 +35,6 @@ async def _clock(client: Client, key: str, **body: Any) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.timeout(120)
 async def test_orders_expire_and_webhooks_verify_after_the_clock_has_moved(serving: RunningPlatform) -> None:
     receiver = Receiver()
     order = {"amount_minor": 12_800, "currency": "CNY", "subject": "tea", "method": "wechat_native"}

@@ -15,13 +15,13 @@ from hutong.demo import RunningPlatform
 def call(url: str, key: str | None = None, body: dict[str, Any] | None = None) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=30) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=120) as answer:
         found: dict[str, Any] = json.load(answer)
         return found
 
 
 def until(url: str, key: str, **wanted: object) -> dict[str, Any]:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while True:
         found = call(url, key)
         if all(found[name] == value for name, value in wanted.items()):

@@ -36,7 +36,7 @@ def installation(disk: Path, tmp_path: Path) -> Iterator[Installation]:
 
 def order_until(installation: Installation, answers: dict[str, int], reached: Callable[[], bool]) -> None:
     """Order until something is reached; every answer is a success or a refusal that says when to come back."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while not reached():
         assert time.monotonic() < deadline
         number = f"full-{len(answers)}"

@@ -61,7 +61,7 @@ def start(url: str, keys: Path, homes: list[Path], kill_after_s: float = 0) -> f
     command = [sys.executable, str(STARTS), ",".join(map(str, homes)), str(kill_after_s)]
     begin = time.monotonic()
     done = subprocess.run(
-        command, env=environment(url, TEST_SANDBOX=str(keys)), capture_output=True, text=True, timeout=120, check=False
+        command, env=environment(url, TEST_SANDBOX=str(keys)), capture_output=True, text=True, timeout=240, check=False
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     return time.monotonic() - begin
@@ -99,7 +99,7 @@ def serving(url: str, home: Path, secret: str) -> Iterator[tuple[subprocess.Pope
         yield process, port
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(240)
 
 
 def is_ready(port: int) -> bool:
@@ -120,7 +120,7 @@ def test_three_replicas_that_start_at_once_all_serve_though_one_is_killed(
             process.kill()
         killed.wait()
         replicas.append(stack.enter_context(serving(url, tmp_path / "2", secret)))
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not all(is_ready(port) for _, port in replicas):
             assert all(process.poll() is None for process, _ in replicas)
             assert time.monotonic() < deadline

@@ -51,7 +51,7 @@ async def closed(platform: app.Platform, merchant_id: UUID, number: int) -> UUID
 
 async def shown(platform: app.Platform, merchant_id: UUID, count: int) -> set[UUID]:
     """The bills of a merchant, once there are so many."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:
             try:
                 async with platform.records.transaction() as tx:

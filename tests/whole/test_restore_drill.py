@@ -252,7 +252,7 @@ async def _check(drill: Drill, platform: app.Platform, told_before: dict[str, An
 
 async def _mode(drill: Drill) -> str:
     """The mode in which the platform is ready, once it is."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while (answer := await drill.call("GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.2)
     return str(answer[1]["mode"])

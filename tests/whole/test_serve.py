@@ -86,7 +86,7 @@ def test_a_sandbox_that_is_in_use_is_not_taken_over(serving: RunningPlatform, en
     second = subprocess.run(
         [sys.executable, "-m", "hutong", "serve", "--sandbox"],
         env=environment | {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"},
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert second.returncode == 1
     assert second.stderr.startswith("hutong: configuration_error: another process runs the sandbox of ")

@@ -47,7 +47,7 @@ class Storm:
         return await self.client.call("POST", f"{self.client.address}{path}", key=self.key, json=body or None)
 
     async def until(self, payment_id: str, *statuses: str) -> dict[str, Any]:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(120):
             while (found := await self.get(f"/v1/payments/{payment_id}"))["status"] not in statuses:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         return found
@@ -137,7 +137,7 @@ async def calm(storm: Storm, platform: RunningPlatform) -> None:
     url = server.start()
     server.leave()  # the platform keeps it running
     left: tuple[Any, ...] | None = None
-    async with asyncio.timeout(50), await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
+    async with asyncio.timeout(120), await psycopg.AsyncConnection.connect(url, autocommit=True) as owner:
         while left != (0, 0):
             await owner.execute("UPDATE events.delivery SET next_at = now() WHERE next_at > now()")
             await asyncio.sleep(0.2)

@@ -31,7 +31,7 @@ async def test_it_tidies_from_the_start_on(settings: Settings) -> None:
         stop = asyncio.Event()
         working = asyncio.create_task(work(platform, stop))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while await _notices(platform):  # noqa: ASYNC110 - the database can only be asked
                     await asyncio.sleep(0.05)
         finally:
@@ -55,7 +55,7 @@ async def test_it_makes_partitions(settings: Settings, table: str) -> None:
         stop = asyncio.Event()
         working = asyncio.create_task(work(platform, stop))
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 while await _partitions(platform, table) == before:  # noqa: ASYNC110 - the database can only be asked
                     await asyncio.sleep(0.05)
         finally:

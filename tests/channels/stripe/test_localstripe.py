@@ -56,7 +56,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
         log.close()
 
 
@@ -158,7 +158,7 @@ async def test_its_message_is_believed(stripe: Stripe, server: str, now: datetim
     ):
         assert answer.status == 200
     order, _ = await pay(stripe, server, now)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         notice = stripe.parse_notification(*(await receiver.taken.get()), now=now)
         while notice.number != order.attempt_no:  # it tells of earlier payments too, a second after each
             notice = stripe.parse_notification(*(await receiver.taken.get()), now=now)

@@ -36,7 +36,7 @@ def read(servers: str, count: int) -> list[Message]:
     consumer = Consumer({"bootstrap.servers": servers, "group.id": "test", "auto.offset.reset": "earliest"})
     consumer.subscribe([TOPIC])
     found: list[Message] = []
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 240
     while len(found) < count and time.monotonic() < deadline:
         message = consumer.poll(0.2)
         if message is not None and message.error() is None:

@@ -116,7 +116,7 @@ class Stand:
                 await asyncio.sleep(0.02)
 
     async def until_digested(self) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while (await self.position())[2] < len(self.made):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 

@@ -274,7 +274,7 @@ async def test_two_claims_at_once_take_different_deliveries_and_do_not_wait(worl
     await world.record(*(world.event(uuid4()) for _ in range(6)))
     async with world.database.transaction() as one, world.database.transaction() as two:
         first = await world.deliverer(per_endpoint=4)._claim(one)
-        second = await asyncio.wait_for(world.deliverer(per_endpoint=4)._claim(two), 30)
+        second = await asyncio.wait_for(world.deliverer(per_endpoint=4)._claim(two), 120)
     taken = [claim.webhook.event_id for claim in (*first, *second)]
     assert (len(first), len(second), len(set(taken))) == (4, 2, 6)
 

@@ -79,7 +79,7 @@ class SparkCluster:
             process.terminate()
         for process, _ in reversed(self._started):
             try:
-                process.wait(15)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

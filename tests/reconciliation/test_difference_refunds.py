@@ -16,6 +16,7 @@ from hutong.ids import decode, encode
 from hutong.payments import Payment
 from hutong.payments.refunds import RefundState
 from hutong.reconciliation import differences
+from hutong.reconciliation.differences import drive
 from hutong.reconciliation.model import Difference, DifferenceAction, DifferenceState, Layer
 from support.fixtures.payments import number
 from support.fixtures.refunds import RefundWorld
@@ -93,6 +94,20 @@ async def test_a_channel_that_does_not_answer_is_asked_again(desk: RefundDesk) -
     assert (await desk.driven(portal_no, _A.ADOPT_REFUND)).state is _S.APPROVED
     desk.shop.channel.reachable = True
     assert await desk.drive() == 1
+
+
+async def test_cases_without_an_answer_are_in_nobodys_way(desk: RefundDesk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "_PAGE", 1)
+    payment, keys = await desk.shop.paid(), []
+    for outcome in (ChannelState.UNKNOWN, ChannelState.FAILED):
+        keys.append((await desk.shop.refund(payment, 200))["id"])
+        desk.shop.channel.outcomes[keys[-1]] = ChannelAnswer(outcome)
+    rows = [difference_row("missing", "ours", key, ours=[side_row(key, -200, 0, kind="refund")]) for key in keys]
+    await desk.record(rows, layer=Layer.REFUND_BILL)
+    for key in keys:
+        assert (await desk.settle(key, _A.CONFIRM)).state is _S.APPROVED
+    assert await desk.drive() == 1
+    assert [(await desk.case(key)).state for key in keys] == [_S.APPROVED, _S.RESOLVED]
 
 
 async def test_a_refund_that_the_bill_lacks_is_booked_back_only_if_its_channel_says_so(desk: RefundDesk) -> None:

@@ -5,6 +5,9 @@ The channel is asked outside of a transaction; its answer is recorded by the lif
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from uuid import UUID
+
 from hutong import db, payments
 from hutong.channels import About, ChannelAnswer, ChannelState, Notification
 from hutong.clock import Clock
@@ -21,7 +24,7 @@ from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 _ASKING = (DifferenceAction.ADOPT_REFUND, DifferenceAction.CONFIRM)
-_MOST = 250
+_PAGE = 250
 _DONE = ""
 _LATER = None
 
@@ -37,10 +40,8 @@ async def drive_approved(database: db.Database, lifecycle: payments.Payments, *,
         How many cases have ended.
     """
     await database.run(lambda tx: release_closed(tx, now=clock.now()))
-    async with database.transaction() as tx:
-        rows = await sql.differences_under_way.fetch(tx, actions=list(_ASKING), limit=_MOST)
     ended = 0
-    for case in map(store.read, rows):
+    async for case in _under_way(database):
         try:
             reason = await _drive(database, lifecycle, case)
         except HutongError as error:
@@ -49,6 +50,19 @@ async def drive_approved(database: db.Database, lifecycle: payments.Payments, *,
         if reason is not _LATER:
             ended += await _end(database, case, reason, clock=clock)
     return ended
+
+
+async def _under_way(database: db.Database) -> AsyncIterator[Difference]:
+    """Yield all approved cases that ask a channel, so that those without an answer are in nobody's way."""
+    after = UUID(int=0)
+    while True:
+        async with database.transaction() as tx:
+            rows = await sql.differences_under_way.fetch(tx, actions=list(_ASKING), after=after, limit=_PAGE)
+        for case in map(store.read, rows):
+            yield case
+            after = case.difference_id
+        if len(rows) < _PAGE:
+            return
 
 
 async def _drive(database: db.Database, lifecycle: payments.Payments, case: Difference) -> str | None:

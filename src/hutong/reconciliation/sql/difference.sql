@@ -153,9 +153,9 @@ SELECT DISTINCT proposal_id FROM reconciliation.difference WHERE state = 'propos
 ORDER BY proposal_id;
 
 -- name: differences_under_way
--- Approved cases whose action asks a channel.
+-- Approved cases whose action asks a channel, after one of them.
 SELECT {d.difference} FROM reconciliation.difference AS d
-WHERE d.state = 'approved' AND d.action = ANY (:actions::text[]) ORDER BY d.id LIMIT :limit;
+WHERE d.state = 'approved' AND d.action = ANY (:actions::text[]) AND d.id > :after ORDER BY d.id LIMIT :limit;
 
 -- name: difference_history
 -- What has happened to a difference, in order.

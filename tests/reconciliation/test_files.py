@@ -173,6 +173,6 @@ async def test_an_archived_original_that_was_changed_is_noticed(world: BillWorld
 async def test_uploaded_files_are_read_by_the_worker(world: BillWorld) -> None:
     await world.receive(bill([1]))
     await world.receive(bill([2]))
-    assert await files.read_received(world.use, limit=1_000) == 2
+    assert await files.read_received(world.use) == 2
     assert await world.states() == ["parsed", "parsed"]
     assert await requests(world) == 1, "one request for the day"

@@ -21,6 +21,8 @@ from hutong import db
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, Any]]
+Waits = dict[int, set[int]]
+"""For whom each waiting connection waits; nothing for those that wait at the server, which is asked."""
 
 CONNECTIONS = 24
 
@@ -59,30 +61,30 @@ class Backend:
         """Wait for the real server."""
         return self._io.run_until_complete(work)
 
-    async def answered(self, statement: asyncio.Task[Any], pid: int, others: set[int], blocked: set[int]) -> bool:
-        """Wait until the statement is answered, or is known to wait for a lock of one of `others`."""
+    async def answered(self, statement: asyncio.Task[Any], pid: int, others: set[int], waits: Waits) -> set[int]:
+        """Wait until the statement is answered, or waits for locks of some of `others`; return those."""
         for _ in range(_LOOKS_MAX):
             await asyncio.wait({statement}, timeout=_LOOK_AFTER_S)
             if statement.done():
-                return True
+                return set()
             blockers = set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", pid)) & others
-            if blockers and await self._circle(pid, blockers, blocked):
+            if blockers and await self._circle(pid, blockers, waits):
                 raise asyncpg.DeadlockDetectedError("deadlock detected")
             if blockers:
-                return False
+                return blockers
         raise AssertionError("a statement gets no answer, and nobody of ours is in its way")
 
-    async def _circle(self, pid: int, blockers: set[int], blocked: set[int]) -> bool:
+    async def _circle(self, pid: int, blockers: set[int], waits: Waits) -> bool:
         """Whether this wait closes a circle."""
         seen: set[int] = set()
-        waiting = blockers & blocked
+        waiting = blockers & waits.keys()
         while waiting - seen:
             one = (waiting - seen).pop()
             seen.add(one)
-            further = set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", one))
+            further = waits[one] or set(await self.eyes.fetchval("SELECT pg_blocking_pids($1)", one))
             if pid in further:
                 return True
-            waiting |= further & blocked
+            waiting |= further & waits.keys()
         return False
 
     def take(self) -> asyncpg.Connection:
@@ -131,6 +133,8 @@ class Step:
     """Its transaction has written nothing and holds nothing yet."""
     held: bool = False
     """Not to be chosen before another transaction ends."""
+    waits_for: set[int] = field(default_factory=set)
+    """Whose locks it waits for while it is held."""
     running: asyncio.Future[Any] | None = None
 
 
@@ -150,31 +154,37 @@ class Gate:
         """Run one statement; returns those that are answered by it: itself, unless it waits, and whom it releases."""
         self.waiting.remove(step)
         connection = step.connection
-        step.first = not connection.holds
+        step.first, step.waits_for = not connection.holds, set()
         if not step.reads and any(other.holds for other in self.used if other is not connection):
+            saved = bool(self.blocked) and not step.first and step.label not in _ENDS
+            if saved:
+                await connection.raw.execute("SAVEPOINT before")
             step.running = asyncio.ensure_future(step.work())
-            answered = await self._settled(step)
+            blockers = await self._blockers(step)
+            if not blockers and saved and step.running.exception() is None:
+                await connection.raw.execute("RELEASE before")
         else:
             # Nobody holds a lock, so nothing can wait for one.
-            step.running = await _finished(step.work())
-            answered = True
-        if answered:
+            step.running, blockers = await _finished(step.work()), set()
+        if not blockers:
             _note_effect(step)
             return [step, *(await self.release() if step.label in _ENDS else [])]
         self.blocked.append(step)
         if len(self.blocked) > 1:
             # Of two that are set free together the server may let either go first. So one waits there, the others
             # here, where the seed decides.
-            for other in [step, *self.blocked]:
-                if other.first and other in self.blocked and len(self.blocked) > 1:
-                    await self._withdraw(other)
+            await self._withdraw(step, blockers)
         return []
 
-    async def _withdraw(self, step: Step) -> None:
-        """Take back the first statement of a transaction, as if it had not been chosen yet."""
+    async def _withdraw(self, step: Step, blockers: set[int]) -> None:
+        """Take back a statement, as if it had not been chosen yet."""
         await self._cancel(step)
-        step.connection.holds = True
-        await self.backend.undo(step.connection)
+        if step.first:
+            step.connection.holds = True
+            await self.backend.undo(step.connection)
+        else:
+            await step.connection.raw.execute("ROLLBACK TO before")
+            step.waits_for = blockers
         self.waiting.append(step)
         step.held, step.running = True, None
 
@@ -191,25 +201,28 @@ class Gate:
         """The waiting statements that have got their lock, now that a transaction has ended."""
         for step in self.waiting:
             step.held = False
-        free = [step for step in list(self.blocked) if await self._settled(step)]
+        free = [step for step in list(self.blocked) if not await self._blockers(step)]
         for step in free:
             _note_effect(step)
         self.blocked = [step for step in self.blocked if step not in free]
         return free
 
-    async def _settled(self, step: Step) -> bool:
+    async def _blockers(self, step: Step) -> set[int]:
+        """Wait for a statement's answer; return whose locks it waits for if it gets none."""
         assert isinstance(step.running, asyncio.Task)
-        others = {connection.pid for connection in self.used} - {step.connection.pid}
-        blocked = {other.connection.pid for other in self.blocked} - {step.connection.pid}
+        pid = step.connection.pid
+        others = {connection.pid for connection in self.used} - {pid}
+        waits: Waits = {each.connection.pid: set() for each in self.blocked if each is not step}
+        waits |= {each.connection.pid: each.waits_for for each in self.waiting if each.held and each.waits_for}
         try:
-            return await self.backend.answered(step.running, step.connection.pid, others, blocked)
+            return await self.backend.answered(step.running, pid, others, waits)
         except asyncpg.DeadlockDetectedError as error:
             await self.backend.cancel(step.running, step.connection.pid)
             broken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             broken.set_exception(error)
             broken.exception()
             step.running = broken
-            return True
+            return set()
 
     def end(self, connection: Connection) -> None:
         """Nobody holds this connection any more."""

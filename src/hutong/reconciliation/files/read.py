@@ -97,13 +97,13 @@ async def read_file(use: Reconciliation, file_id: UUID, *, by: str = BY_ITSELF) 
     return settled
 
 
-async def read_received(use: Reconciliation, *, limit: int = 16) -> int:
+async def read_received(use: Reconciliation) -> int:
     """Read the files that nobody has read yet; return how many were read.
 
     One that cannot be read now, such as one of an account whose credentials are locked, holds up no other.
     """
     async with use.database.transaction() as tx:
-        file_ids = [row["id"] for row in await sql.unread_files.fetch(tx, limit)]
+        file_ids = [row["id"] for row in await sql.unread_files.fetch(tx)]
     count = 0
     for file_id in file_ids:
         try:

@@ -62,8 +62,7 @@ FOR UPDATE;
 SELECT f.id
 FROM reconciliation.file AS f
 WHERE f.state = 'received'
-ORDER BY f.id
-LIMIT $1;
+ORDER BY f.id;
 
 -- name: set_read
 -- What reading a file has come to.

@@ -242,9 +242,12 @@ async def _await(coroutine):
 
 @pytest.fixture(scope="module")
 def url(server_url):
-    from support import migrated_database
+    from hutong.db import migrate
+    from support import create_database
 
-    return migrated_database(server_url)
+    url = create_database(server_url)
+    migrate(url)
+    return url
 
 
 def test_ledger_and_oracle_agree(url):

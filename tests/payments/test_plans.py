@@ -82,9 +82,11 @@ async def filled(fresh_server_database: str) -> AsyncIterator[Tx]:
 
 @pytest.fixture(scope="module")
 def fresh_server_database(server_url: str) -> str:
-    from support import migrated_database
+    from support import create_database
 
-    return migrated_database(server_url)
+    url = create_database(server_url)
+    db.migrate(url)
+    return url
 
 
 SOME = [UUID(int=n) for n in range(500, 564)]

@@ -15,7 +15,8 @@ import psycopg
 import pytest
 
 import support.processes
-from support import migrated_database
+from hutong.db import migrate
+from support import create_database
 
 LIMIT_S = 30
 """For a machine that is very busy; the time that it took is printed."""
@@ -46,7 +47,9 @@ class Process:
 
 @pytest.fixture(scope="module")
 def shared_url(server_url: str) -> str:
-    return migrated_database(server_url)
+    url = create_database(server_url)
+    migrate(url)
+    return url
 
 
 @pytest.fixture

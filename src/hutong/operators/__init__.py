@@ -36,7 +36,6 @@ from hutong.operators.operators import (
     find_operators,
     list_operators,
     require,
-    require_duty,
     verify_operators,
 )
 
@@ -70,7 +69,6 @@ __all__ = [
     "list_proposals",
     "propose",
     "require",
-    "require_duty",
     "verify_audit",
     "verify_operators",
 ]

@@ -10,7 +10,6 @@ from hutong.api.operator import (
     experiments,
     ledger,
     payments,
-    reconciliation,
     refunds,
     restore,
     routing,
@@ -31,5 +30,4 @@ ROUTERS = (
     suggestions.router,
     experiments.router,
     *ledger.ROUTERS,
-    *reconciliation.ROUTERS,
 )

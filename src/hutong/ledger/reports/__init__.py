@@ -12,7 +12,6 @@ from hutong.ledger.reports.balances import (
 )
 from hutong.ledger.reports.day_statements import list_day_statements, write_day_statements
 from hutong.ledger.reports.merchant_balances import AccountBalance, MerchantBalance, merchant_balances
-from hutong.ledger.reports.movements import Movement, booked_at, movement_between, stream_movements
 from hutong.ledger.reports.transfers import (
     ListedReversal,
     ListedTransfer,
@@ -32,10 +31,8 @@ __all__ = [
     "ListedReversal",
     "ListedTransfer",
     "MerchantBalance",
-    "Movement",
     "OpenHold",
     "TransferQuery",
-    "booked_at",
     "find_transfer",
     "is_reversal",
     "list_accounts_between",
@@ -46,7 +43,5 @@ __all__ = [
     "list_subjects_between",
     "list_transfers",
     "merchant_balances",
-    "movement_between",
-    "stream_movements",
     "write_day_statements",
 ]

@@ -37,9 +37,10 @@ ABSENT = ("pytest", "duckdb", "faststream", "mypy")
 """Packages that the product does without."""
 AS_IN_A_TERMINAL = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL);"
     "runpy.run_module('hutong', run_name='__main__')"
 )
-"""A process of a shell in the background ignores SIGINT, and so would its children."""
+"""A process of a shell in the background ignores SIGINT, one under `nohup` SIGHUP, and so would their children."""
 
 
 def demo(environment: dict[str, str], payments: int) -> subprocess.Popen[str]:

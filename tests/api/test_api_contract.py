@@ -140,7 +140,7 @@ async def test_not_ready_while_the_pool_of_the_requests_is_stuck_though_new_conn
     try:
         async with platform_api.admin.transaction() as tx:
             assert await tx.fetchval("SELECT 1") == 1
-        answer = await asyncio.wait_for(platform_api.call("GET", "/readyz"), 30)
+        answer = await asyncio.wait_for(platform_api.call("GET", "/readyz"), 5)
         assert (answer.status, check_problem(answer)["code"]) == (503, "unavailable")
     finally:
         released.set()

@@ -118,7 +118,7 @@ async def test_a_message_of_a_dispute_leads_to_it(rig: Rig, receiver, now, offer
     tells = rig.channel.capabilities.channel != "alipay"  # its kind of complaint has no message
     try:
         while dispute_no not in numbers:
-            headers, body = await asyncio.wait_for(receiver.taken.get(), 120 if tells else 1)
+            headers, body = await asyncio.wait_for(receiver.taken.get(), 10 if tells else 1)
             notice = rig.channel.parse_notification(headers, body, now=now)
             if notice.about is About.DISPUTE:
                 numbers.add(notice.number if notice.dispute is None else notice.dispute.dispute_no)

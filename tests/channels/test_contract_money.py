@@ -230,7 +230,7 @@ async def test_a_refunds_outcome_is_notified_where_the_channel_does_that(rig: Ri
     refund = refund_of(order, now, notify_url=receiver.url, amount_minor=order.amount_minor // 2)
     assert (await rig.channel.refund(refund, now=now)).state is ChannelState.PENDING
     await rig.control.post("refund", number=rig.theirs(refund.refund_no), outcome=outcome)
-    headers, body = await asyncio.wait_for(receiver.taken.get(), 120)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
     notice = rig.channel.parse_notification(headers, body, now=now)
     assert (notice.about, notice.number) == (About.REFUND, refund.refund_no)
     assert notice.answer.state is ChannelState(outcome)
@@ -245,9 +245,9 @@ async def test_a_refund_that_fails_after_its_success_is_reported_as_failed(rig: 
     assert (await settled(rig, refund, now)).state is ChannelState.SUCCEEDED
     if not rig.notifies_refunds:
         return
-    await asyncio.wait_for(receiver.taken.get(), 120)  # of its success
+    await asyncio.wait_for(receiver.taken.get(), 10)  # of its success
     await rig.control.post("return", number=rig.theirs(refund.refund_no))
-    headers, body = await asyncio.wait_for(receiver.taken.get(), 120)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
     notice = rig.channel.parse_notification(headers, body, now=now)
     assert (notice.about, notice.number, notice.answer.state) == (About.REFUND, refund.refund_no, ChannelState.FAILED)
     known = replace(refund, channel_refund_no=sent.channel_order_no)
@@ -258,10 +258,10 @@ async def test_a_refund_that_fails_after_its_success_is_reported_as_failed(rig: 
 
 async def test_a_refund_in_the_channels_portal_names_its_order_and_its_own_number(rig: Rig, receiver, now) -> None:
     request, order = await paid(rig, now, notify_url=receiver.url)
-    await asyncio.wait_for(receiver.taken.get(), 120)  # of the payment
+    await asyncio.wait_for(receiver.taken.get(), 10)  # of the payment
     given = order.amount_minor // 2
     await rig.control.post("portal", order_no=rig.theirs(request.attempt_no), amount_minor=given)
-    headers, body = await asyncio.wait_for(receiver.taken.get(), 120)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
     notice = rig.channel.parse_notification(headers, body, now=now)
     assert (notice.about, notice.answer.state) == (About.REFUND, ChannelState.SUCCEEDED)
     assert notice.number
@@ -289,11 +289,11 @@ async def test_a_portals_refund_without_a_number_is_reported_by_the_sum_of_refun
     if rig.channel.capabilities.channel != "alipay":
         return  # all others name a number of their own
     request, order = await paid(rig, now, notify_url=receiver.url)
-    paid_by, body = await asyncio.wait_for(receiver.taken.get(), 120)
+    paid_by, body = await asyncio.wait_for(receiver.taken.get(), 10)
     assert rig.channel.parse_notification(paid_by, body, now=now).refunded_minor is None
     for amount, total in ((300, 300), (500, 800)):
         await rig.control.post("portal", order_no=rig.theirs(request.attempt_no), amount_minor=amount, numbered=False)
-        headers, body = await asyncio.wait_for(receiver.taken.get(), 120)
+        headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
         notice = rig.channel.parse_notification(headers, body, now=now)
         assert (notice.about, notice.number, notice.refunded_minor) == (About.PAYMENT, request.attempt_no, total)
         assert (notice.answer.state, notice.answer.amount_minor) == (ChannelState.SUCCEEDED, order.amount_minor)
@@ -448,7 +448,7 @@ async def test_a_payouts_end_is_notified(rig: Rig, receiver, now) -> None:
     sent = payout(rig, now, notify_url=receiver.url)
     await rig.channel.payout(sent, now=now)
     await rig.control.post("payout", number=rig.theirs(sent.payout_no))
-    headers, body = await asyncio.wait_for(receiver.taken.get(), 120)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
     notice = rig.channel.parse_notification(headers, body, now=now)
     assert (notice.about, notice.number) == (About.PAYOUT, sent.payout_no)
     assert (notice.answer.state, notice.answer.amount_minor) == (ChannelState.SUCCEEDED, 1234)
@@ -489,7 +489,7 @@ async def test_a_query_and_a_notification_tell_the_three_sums_and_who_bears_what
         assert (await rig.channel.query(order, now=now)).sums is None
         return
     order = await paid_with(rig, now, coupons, receiver.url)
-    headers, body = await asyncio.wait_for(receiver.taken.get(), 120)
+    headers, body = await asyncio.wait_for(receiver.taken.get(), 10)
     notified = rig.channel.parse_notification(headers, body, now=now).answer
     expected: Counter[str] = Counter()
     for coupon in coupons:

@@ -44,7 +44,7 @@ class Shop:
         if self.rig.control.channel == "alipay":
             await self.rig.control.post("scan", order_no=request.attempt_no)
         await self.rig.pay(request)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(10):
             while True:  # what was told before may be told again in between
                 notice = await receiver.taken.get()
                 if reads(channel, notice, now) == request.attempt_no:

@@ -16,8 +16,6 @@ from hutong.front_door.reader import CHUNKS_MAX, FIELDS_MAX, HEAD_BYTES_MAX, Rea
 
 CLOSE = b"Connection: close\r\n"
 QUICK = Bounds(head_timeout_s=0.3, body_timeout_s=0.3)
-PATIENCE_S = 30.0
-"""How long a client waits for the end of its connection, where it is the server that has to end it."""
 
 
 def post(*fields: bytes, body: bytes = b"") -> bytes:
@@ -79,9 +77,9 @@ async def test_fields_after_the_body_are_no_headers(serve: Serve) -> None:
 async def test_a_chunked_body_that_is_not_one_ends_the_connection(serve: Serve, body: bytes) -> None:
     async with serve(Bounds()) as port:
         started = time.monotonic()
-        answer = await exchange(port, post(b"Transfer-Encoding: chunked", body=body), wait_s=PATIENCE_S)
+        answer = await exchange(port, post(b"Transfer-Encoding: chunked", body=body))
         assert not answer.startswith(b"HTTP/1.1 200")
-        assert time.monotonic() - started < PATIENCE_S  # it was ended; the client has not given up
+        assert time.monotonic() - started < 2.5  # it was ended; the client has not given up
 
 
 async def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
@@ -98,9 +96,9 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
 async def test_a_head_that_does_not_come_is_not_awaited(serve: Serve, sent: bytes) -> None:
     async with serve(QUICK) as port:
         started = time.monotonic()
-        answer = await exchange(port, sent, wait_s=PATIENCE_S)
+        answer = await exchange(port, sent)
         assert answer.startswith(b"HTTP/1.1 408")
-        assert 0.25 < time.monotonic() - started < PATIENCE_S
+        assert 0.25 < time.monotonic() - started < 2.5
 
 
 async def test_single_bytes_do_not_prolong_a_head(serve: Serve) -> None:
@@ -112,7 +110,7 @@ async def test_single_bytes_do_not_prolong_a_head(serve: Serve) -> None:
                 writer.write(bytes([byte]))
                 await writer.drain()
                 await asyncio.sleep(0.02)
-        assert time.monotonic() - started < 15  # all bytes take 20 s
+        assert time.monotonic() - started < 4
         writer.close()
 
 
@@ -120,9 +118,9 @@ async def test_single_bytes_do_not_prolong_a_head(serve: Serve) -> None:
 async def test_a_body_that_does_not_come_is_not_awaited(serve: Serve, field: bytes) -> None:
     async with serve(QUICK) as port:
         started = time.monotonic()
-        answer = await exchange(port, post(field, body=b"1\r\na"), wait_s=PATIENCE_S)
+        answer = await exchange(port, post(field, body=b"1\r\na"))
         assert b"200" not in answer
-        assert time.monotonic() - started < PATIENCE_S
+        assert time.monotonic() - started < 2.5
 
 
 async def test_an_idle_connection_stays_open_for_its_time(serve: Serve) -> None:
@@ -134,7 +132,7 @@ async def test_an_idle_connection_stays_open_for_its_time(serve: Serve) -> None:
         await asyncio.sleep(0.5)  # longer than a head may take, shorter than an idle connection may last
         writer.write(request)
         assert b"HTTP/1.1 200" in await reader.readuntil(b"\r\n\r\n")
-        await asyncio.wait_for(reader.read(), PATIENCE_S)  # the server closes it in the end
+        await asyncio.wait_for(reader.read(), 4)  # the server closes it in the end
         writer.close()
 
 

@@ -138,7 +138,7 @@ async def test_a_hostile_answer_ends_in_time_and_is_not_read_for_long(
             length = await client(url, tmp_path)
         except (ChannelUnreachable, Unavailable):
             length = 0
-        assert time.monotonic() - started < 60  # the answer never ends
+        assert time.monotonic() - started < 10 * LIMIT_S
         assert length <= len(BOMB)
         if attack in ("fields", "line", "status", "body"):
             assert taken[0] < 16 << 20, "what the buffers of two sockets hold and the longest body"

@@ -92,7 +92,7 @@ async def test_a_payment_at_a_healthy_account_is_credited_while_another_account_
     world.clock.advance(timedelta(seconds=61))
     for _ in range(6):  # as the worker does, twice a second
         await asyncio.wait_for(world.lifecycle.sweep(patience_s=0.1), 60)
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(20):
         while (await world.see(healthy)).payment.status is not PaymentStatus.SUCCEEDED:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.05)
     assert await world.lifecycle.expire() == 1
@@ -107,17 +107,17 @@ async def test_what_waited_past_its_lease_is_left_to_the_next_claim(world: World
     world.clock.advance(timedelta(seconds=61))
     await world.lifecycle.sweep(patience_s=0.1)
     channel: HangingChannel = world.hanging_channel  # type: ignore[attr-defined]
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(20):
         for _ in range(16):
             await channel.arrived.acquire()
     assert channel.asked == 16
     world.clock.advance(timedelta(seconds=16))
     channel.released.set()
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(20):
         while await due(world) > 40 - 16:  # noqa: ASYNC110 - no event tells
             await asyncio.sleep(0.05)
     assert channel.asked == 16, "the others were not asked under a lease that has ended"
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(20):
         while channel.asked < 40:
             await world.lifecycle.sweep()
             await asyncio.sleep(0.05)

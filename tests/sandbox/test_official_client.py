@@ -135,7 +135,7 @@ async def test_the_client_refunds_queries_and_is_notified(client: WeChatPay, url
             notify_url=notify_url,
         )
         assert (status, json.loads(text)["status"]) == (200, "PROCESSING")
-    headers, body = await asyncio.wait_for(taken.get(), 120)
+    headers, body = await asyncio.wait_for(taken.get(), 10)
     notice = await asyncio.to_thread(client.callback, headers, body)
     assert notice["event_type"] == "REFUND.SUCCESS"
     assert (notice["resource"]["refund_status"], notice["resource"]["amount"]["refund"]) == ("SUCCESS", 888)
@@ -235,7 +235,7 @@ async def test_the_client_of_a_service_provider_is_paid_refunds_and_fetches_the_
         provider.refund, out_trade_no=number, amount=amount, notify_url=notify_url, **refund
     )
     assert status == 200, text
-    returned = (await asyncio.to_thread(provider.callback, *await asyncio.wait_for(taken.get(), 120)))["resource"]
+    returned = (await asyncio.to_thread(provider.callback, *await asyncio.wait_for(taken.get(), 10)))["resource"]
     assert (returned["sp_mchid"], returned["sub_mchid"], returned["refund_status"]) == (SP_MCHID, SUB_MCHID, "SUCCESS")
     status, text = await asyncio.to_thread(provider.query_refund, **refund)
     assert (status, json.loads(text)["status"]) == (200, "SUCCESS")

@@ -174,7 +174,7 @@ async def test_a_notification_is_proven_by_openssl_and_repeated_until_it_is_take
         await post(session, url, sign(own.merchant, request(own, backUrl=back_url)))
         async with session.post(f"{url}/control/unionpay/pay", json={"order_no": ORDER_NO}) as response:
             assert response.status == 200
-        seen = [await asyncio.wait_for(taken.get(), 120) for _ in range(3)]
+        seen = [await asyncio.wait_for(taken.get(), 5) for _ in range(3)]
     finally:
         await runner.cleanup()
     assert len(set(seen)) == 1

@@ -190,7 +190,7 @@ async def disputed(world: World, receiver: Any, **options: Any) -> tuple[OrderRe
 async def notified(world: World, receiver: Any, *kinds: str) -> list[Any]:
     """Return the statements of the next events of these types, which arrive in any order."""
     found: dict[str, Any] = {}
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(5):
         while set(kinds) - set(found):
             headers, body = await receiver.taken.get()
             notice = world.stripe.parse_notification(headers, body, now=world.now)

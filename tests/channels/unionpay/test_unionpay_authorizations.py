@@ -108,7 +108,7 @@ async def test_each_step_of_reserved_money_is_notified(rig: Rig, now, receiver) 
     receiver.answers += [200] * 4
 
     async def notice() -> Any:
-        return rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 120)), now=now)
+        return rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
 
     order = await reserved(rig, now, notify_url=receiver.url)
     authorized = await notice()
@@ -135,8 +135,8 @@ async def test_a_release_is_notified_as_the_end_of_the_order(rig: Rig, now, rece
     reservation = await rig.channel.query(order, now=now)
     closed = await rig.channel.close(order, now=now)
     assert (closed.state, closed.channel_order_no) == (ChannelState.CLOSED, None)
-    await asyncio.wait_for(receiver.taken.get(), 120)
-    notified = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 120)), now=now)
+    await asyncio.wait_for(receiver.taken.get(), 10)
+    notified = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
     assert (notified.about, notified.number, notified.answer) == (About.PAYMENT, order.attempt_no, closed)
     late = replace(order, channel_order_no=reservation.channel_order_no, capture_requested_at=now)
     assert (await rig.channel.capture(late, 1, now=now)).state is ChannelState.UNKNOWN

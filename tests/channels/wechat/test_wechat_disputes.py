@@ -64,7 +64,7 @@ async def test_a_complaint_is_notified_by_its_number_and_queried(rig: Rig, recei
         rig, now, order={"notify_url": receiver.url}, amount_minor=3000, statement="鞋子没有收到"
     )
     while True:
-        notice = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 120)), now=now)
+        notice = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
         if notice.about is not About.PAYMENT:
             break
     assert (notice.about, notice.number, notice.dispute) == (About.DISPUTE, dispute_no, None)
@@ -428,6 +428,6 @@ async def test_complaints_are_notified_at_the_registered_address(rig: Rig, sandb
     findings = {finding.check: finding.advice for finding in await rig.channel.diagnose(now=now)}
     assert receiver.url in findings["complaints"]
     _, dispute_no = await complain(rig, now)
-    notice = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 120)), now=now)
+    notice = rig.channel.parse_notification(*(await asyncio.wait_for(receiver.taken.get(), 10)), now=now)
     assert (notice.about, notice.number) == (About.DISPUTE, dispute_no)
     rig.control.url = shared

@@ -1,6 +1,6 @@
-"""Install what is locked: what runs Hutong, or with `--development` also what tests it.
+"""Install what is locked: what runs Hutong, with `--development` also what tests it, with `--spark` also Spark.
 
-    python3 dependencies/install.py [--development] .venv
+    python3 dependencies/install.py [--development] [--spark] .venv
 
 Needs Python with pip and nothing else. uv installs. It does not read pip's settings
 (https://docs.astral.sh/uv/pip/compatibility/), so those that name package indexes, certificates and a proxy are passed
@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = ("requirements.lock", "requirements-dev.lock")
+PRODUCT, DEVELOPMENT, SPARK = "requirements.lock", "requirements-dev.lock", "requirements-spark.lock"
 
 
 def settings_of_pip(listing: str) -> dict[str, str]:
@@ -74,7 +74,7 @@ def options_for_uv(pip: Mapping[str, str], environment: Mapping[str, str]) -> tu
     return options, variables
 
 
-def install(target: Path, *, development: bool) -> None:
+def install(target: Path, *, development: bool, spark: bool) -> None:
     """Install into the environment at `target`, which is made if absent."""
     python = target / "bin" / "python"
     if not python.exists():
@@ -83,7 +83,7 @@ def install(target: Path, *, development: bool) -> None:
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     )
     options, variables = options_for_uv(settings_of_pip(listing.stdout), os.environ)
-    locks = LOCKS if development else LOCKS[:1]
+    locks = [PRODUCT, *([DEVELOPMENT] if development else []), *([SPARK] if spark else [])]
     with tempfile.TemporaryDirectory() as folder:
         uv = _find_uv(target, Path(folder), keep=development)
         command = [uv, "pip", "install", "--quiet", "--python", python, *options]
@@ -111,10 +111,11 @@ def main() -> None:
     """Install, and end with the status of what failed."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     arguments.add_argument("--development", action="store_true", help="also what tests it")
+    arguments.add_argument("--spark", action="store_true", help="also what matches on a Spark cluster")
     arguments.add_argument("target", type=Path, help="the virtual environment")
     chosen = arguments.parse_args()
     try:
-        install(chosen.target, development=chosen.development)
+        install(chosen.target, development=chosen.development, spark=chosen.spark)
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
 

@@ -1,8 +1,9 @@
-"""What the two locks pin: names, versions, and the lines with their hashes.
+"""What the locks pin: names, versions, and the lines with their hashes.
 
-`requirements.lock` is what runs Hutong; `requirements-dev.lock` is what tests it besides.
+`requirements.lock` is what runs Hutong, `requirements-dev.lock` what tests it besides, and `requirements-spark.lock`
+what matches on a Spark cluster besides.
 
-    python dependencies/locked.py          # leaves in the second what is not in the first
+    python dependencies/locked.py          # leaves in the others what is not in the first
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PRODUCT = ROOT / "requirements.lock"
 DEVELOPMENT = ROOT / "requirements-dev.lock"
+SPARK = ROOT / "requirements-spark.lock"
 
 _PIN = re.compile(r"^([a-z0-9.-]+)(?:\[[^]]*\])?==([^ ;]+)")
 
@@ -39,12 +41,13 @@ def pinned(text: str) -> list[Pinned]:
 
 
 def everything() -> list[Pinned]:
-    """Every package of both locks, once: what runs Hutong on some systems alone may test it on all."""
-    found = pinned(PRODUCT.read_text()) + pinned(DEVELOPMENT.read_text())
+    """Every package of all locks, once: what runs Hutong on some systems alone may test it on all."""
+    found = [entry for lock in (PRODUCT, DEVELOPMENT, SPARK) for entry in pinned(lock.read_text())]
     return list({(entry.name, entry.version): entry for entry in found}.values())
 
 
 if __name__ == "__main__":
     product = {entry.lines for entry in pinned(PRODUCT.read_text())}
-    rest = [entry for entry in pinned(DEVELOPMENT.read_text()) if entry.lines not in product]
-    DEVELOPMENT.write_text("".join(f"{entry.lines}\n" for entry in rest))
+    for lock in (DEVELOPMENT, SPARK):
+        rest = [entry for entry in pinned(lock.read_text()) if entry.lines not in product]
+        lock.write_text("".join(f"{entry.lines}\n" for entry in rest))

@@ -1,9 +1,10 @@
-"""Write the bill of materials of the wheel: what it needs to run, all extras included.
+"""Write the bill of materials of the wheel: what it needs to run, with the extras for brokers.
 
     python dependencies/sbom.py            # writes dependencies/hutong.cdx.json
 
 CycloneDX 1.6 (ECMA-424). Names, versions, licenses and who needs whom are read by `cyclonedx-py` from what is
-installed; the hashes are those of the locks. A wheel carries the file under `.dist-info/sboms` (PEP 770).
+installed; the hashes are those of the locks. A wheel carries the file under `.dist-info/sboms` (PEP 770). It leaves out
+what the extra `spark` needs besides, which `requirements-spark.lock` names with its hashes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from locked import ROOT, everything
+from locked import ROOT, Pinned, everything
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -51,13 +52,16 @@ def bill() -> str:
     made = subprocess.run([*program, *options, "--of", "JSON"], capture_output=True, text=True, check=True)
     document = json.loads(made.stdout)
     names = needed("hutong", EXTRAS)
-    locked = {entry.name: entry for entry in everything()}
+    locked: dict[str, list[Pinned]] = {}
+    for entry in everything():
+        locked.setdefault(entry.name, []).append(entry)
     components = [each for each in document["components"] if canonicalize_name(each["name"]) in names]
     for component in components:
-        entry = locked[canonicalize_name(component["name"])]
-        if component["version"] != entry.version:
-            raise SystemExit(f"{entry.name} {component['version']} is installed, {entry.version} is locked: make setup")
-        component["externalReferences"] = [_distributions(entry.name, entry.lines)]
+        name, version = canonicalize_name(component["name"]), component["version"]
+        lines = [entry.lines for entry in locked[name] if entry.version == version]
+        if not lines:
+            raise SystemExit(f"{name} {version} is installed, and another version is locked: make setup")
+        component["externalReferences"] = [_distributions(name, lines[0])]
     kept = {each["bom-ref"] for each in components} | {document["metadata"]["component"]["bom-ref"]}
     document["components"] = components
     document["dependencies"] = [

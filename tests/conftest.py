@@ -12,11 +12,11 @@ import pytest
 from hutong.bench.rabbitmq import RabbitMQ
 from hutong.clock import ManualClock
 from hutong.config import Settings
-from hutong.db import Database, EmbeddedServer, Tx, migrate
+from hutong.db import Database, EmbeddedServer, Tx
 from hutong.demo import RunningPlatform
 from hutong.ids import Ids
 from hutong.telemetry import configure_logging
-from support import SEED, create_database, let_through, unavailable
+from support import SEED, let_through, migrated_database, unavailable
 from support.postgres15 import Postgres15
 
 
@@ -98,17 +98,13 @@ def each_server_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def database_url(server_url: str) -> str:
     """A migrated database that all tests share; each test works with its own owners."""
-    url = create_database(server_url)
-    migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 @pytest.fixture
 def fresh_database_url(server_url: str) -> str:
     """A migrated database for one test alone."""
-    url = create_database(server_url)
-    migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 @pytest.fixture(scope="session")

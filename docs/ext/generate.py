@@ -21,7 +21,7 @@ from pydantic_core import PydanticUndefined
 import hutong.app
 import hutong.app.web
 import hutong.ledger
-from hutong.api import EVENT_TYPES, asyncapi, json_schemas
+from hutong.api import EVENT_TYPES, PLATFORM_EVENT_TYPES, asyncapi, json_schemas
 from hutong.cli.main import app as command_line
 from hutong.config import Settings
 from hutong.payments import disputes, refunds
@@ -100,6 +100,7 @@ def parts() -> dict[str, str]:
             "refund-states.md": states.table(refunds.REFUND_TRANSITIONS) + "\n",
             "dispute-states.md": states.table(disputes.DISPUTE_TRANSITIONS) + "\n",
             "events.md": events_table(),
+            "platform-events.md": events_table(of_platform=True),
             "settings.md": settings_table(),
             "commands.md": "\n".join(commands()) + "\n",
             "metrics.md": metrics_table(),
@@ -136,10 +137,14 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-def events_table() -> str:
-    """Return the table of event types. The schemas are files beside the pages, so their links are plain HTML."""
+def events_table(*, of_platform: bool = False) -> str:
+    """Return a table of event types. The schemas are files beside the pages, so their links are plain HTML.
+
+    Args:
+        of_platform: The types that belong to no merchant, and that streams alone carry.
+    """
     rows = ["| type | version | when | the books | schema |", "|---|---|---|---|---|"]
-    for one in EVENT_TYPES:
+    for one in PLATFORM_EVENT_TYPES if of_platform else EVENT_TYPES:
         link = f'<a href="../events/{one.file}">{one.data.__name__}</a>'
         rows.append(f"| `{one.name}` | {one.version} | {one.when} | {one.books} | {link} |")
     return "\n".join(rows) + "\n"

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import importlib.util
 import os
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -121,6 +120,35 @@ class Settings(BaseSettings):
         default=None,
         description="Another PostgreSQL 15 or later for payment records and searches; unset, the payments' database.",
     )
+    recon_folder: Path | None = Field(
+        default=None,
+        description="Folder of reconciliation, with the original bills; unset, `reconciliation` in the data folder.",
+    )
+    recon_layouts: Path | None = Field(
+        default=None,
+        description="Folder with layouts of bills of your own, as TOML; one with the name of ours takes its place.",
+    )
+    recon_memory_mb: int = Field(
+        default=512, ge=128, le=1_048_576, description="The most memory that one reconciliation may hold, in MB."
+    )
+    recon_upload_mb: int = Field(
+        default=4096, ge=1, le=1_048_576, description="The largest bill or bank statement that is taken, in MB."
+    )
+    recon_windows: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="When a party's days end and which days count, where its own rule is not right: JSON by channel, "
+        'account or `bank`, such as {"unionpay": {"cut_minutes": -60, "rolls": 1}, "bank": {"weekends": false}}.',
+    )
+    recon_settles_to: dict[str, list[str]] = Field(
+        default={},
+        description="To which bank accounts a channel settles, where several have one currency: JSON by channel or "
+        'account, with names or ids of bank accounts, such as {"wechat": ["main"], "stripe": ["us", "eu"]}.',
+    )
+    recon_tolerances: dict[str, dict[str, dict[str, int]]] = Field(
+        default={},
+        description="By how many minor units a column may differ, as JSON by channel or account, layer and column "
+        '(`fee`, `paid`, `ordered`), such as {"alipay": {"payment_bill": {"fee": 1}}}.',
+    )
     avatar_base_url: str | None = Field(
         default=None,
         description="Address before `{customer}?v={avatar}` in payment records; `{merchant_id}` in it is replaced.",
@@ -149,22 +177,26 @@ class Settings(BaseSettings):
         default=None,
         description="Address that the worker sends each new head of the books' chain to; unset, a file alone has them.",
     )
+    recon_engine: Literal["fingerprint", "one_sql", "ibis_duckdb", "spark"] = Field(
+        default="fingerprint",
+        description="What matches the rows of reconciliation, with equal results: the fast path, one join of DuckDB, "
+        "or one Ibis expression on DuckDB or on a Spark cluster (the last two: pip install 'hutong[spark]').",
+    )
+    spark_master: str = Field(
+        default="spark://127.0.0.1:7077",
+        pattern=r"^(spark://[^\s/:]+:[0-9]{1,5}(,[^\s/:]+:[0-9]{1,5})*|local(\[([1-9][0-9]{0,3}|\*)\])?)$",
+        description="The Spark cluster for HUTONG_RECON_ENGINE=spark, or local[2] for threads of the process itself. "
+        "Its workers need the folder of reconciliation under the same path, and HUTONG_RECON_MEMORY_MB of memory.",
+    )
     log_level: str = Field(
         default="info", pattern="^(debug|info|warning|error)$", description="The lowest logged level."
     )
     log_format: str = Field(default="json", pattern="^(json|console)$", description="The form of log lines.")
 
-    @field_validator("home", "events_archive", "backup_folder")
+    @field_validator("home", "events_archive", "backup_folder", "recon_folder", "recon_layouts")
     @classmethod
     def _absolute(cls, folder: Path | str | None) -> Path | str | None:
         return folder.expanduser().absolute() if isinstance(folder, Path) else folder
-
-    @field_validator("events_archive")
-    @classmethod
-    def _can_be_written(cls, folder: Path | None) -> Path | None:
-        if folder is not None and importlib.util.find_spec("duckdb") is None:
-            raise ValueError("needs DuckDB for its Parquet files: pip install 'hutong[parquet]'")
-        return folder
 
     @field_validator(
         "database_url", "api_database_url", "worker_database_url", "console_database_url", "query_database_url"

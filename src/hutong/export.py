@@ -16,7 +16,6 @@ from uuid import UUID
 
 import orjson
 
-from hutong.errors import ConfigurationError
 from hutong.foreign_text import escape
 
 _PARQUET_TYPES = {int: "BIGINT", str: "VARCHAR", UUID: "VARCHAR", date: "DATE"}
@@ -76,12 +75,9 @@ def parquet_has(path: Path, column: str, value: str) -> bool:
 
 
 def _engine() -> ModuleType:
-    """Load DuckDB, which costs time and memory that a serving process does not need. Errors: ConfigurationError."""
-    try:
-        import duckdb
-    except ImportError as error:
-        remedy = "pip install 'hutong[parquet]', or `make setup` in a clone"
-        raise ConfigurationError(f"Parquet files need DuckDB, which is not installed: {remedy}") from error
+    """Load DuckDB, which costs time and memory that a serving process does not need."""
+    import duckdb
+
     return duckdb
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 FORMS: Mapping[str, str] = {
     r"^[A-Z]{3}$": "three capital letters, such as CNY",
+    r"^(acc|bka)_[0-7][0-9a-z]{25}$": "the id of an account, such as acc_01h455vb4pex5vsknk084sn02q",
+    r"^[a-z0-9_.-]{1,64}$": "a name of up to 64 small letters, digits, dots, hyphens and underscores",
     r"^[\x21-\x7e]{1,64}$": "1 to 64 visible ASCII characters without blanks",
     r"^[\x21-\x7e]{1,97}$": "1 to 97 visible ASCII characters without blanks",
     r"^[\x21-\x7e]{1,255}$": "1 to 255 visible ASCII characters without blanks",
@@ -29,6 +31,12 @@ FORMS: Mapping[str, str] = {
     r"^([a-z]{3}_[0-7][0-9a-z]{25}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})$": (
         "an id, such as pay_01h455vb4pex5vsknk084sn02q, or a UUID with hyphens"
     ),
+    r"^[\x20-\x7e]{1,128}$": "1 to 128 ASCII characters",
+    r"^\S(.*\S)?$": "a text without blanks at its ends",
+    r"^[0-9A-Za-z][0-9A-Za-z ./-]{0,63}$": "1 to 64 letters, digits, blanks, dots, slashes and hyphens",
+    r"^[0-9a-f]{16,64}$": "16 to 64 hexadecimal digits in small letters",
+    r"^[0-9a-f]{64}$": "64 hexadecimal digits in small letters",
+    r"^acc_[0-7][0-9a-z]{25}\.[0-9]{1,17}$": "the `next_cursor` of the previous page",
     r"^[0-9]{4}(-(0[1-9]|1[0-2]))?$": "a month or a year, such as 2026-03 or 2026",
 }
 """By the pattern of a field, what it must be. Ids have patterns of their own."""

@@ -79,6 +79,11 @@ def currency(code: str) -> Currency:
     return entry
 
 
+def codes() -> list[str]:
+    """Return the codes of all currencies with minor units, sorted."""
+    return sorted(_table())
+
+
 @cache
 def currency_of_ledger(numeric: int) -> Currency:
     """Return the currency of the ledger with this number."""

@@ -36,8 +36,11 @@ async def test_the_document_is_openapi_3_1_with_examples(document: Any) -> None:
     assert document["openapi"].startswith("3.1.")
     posts = [path["post"] for path in document["paths"].values() if "requestBody" in path.get("post", {})]
     assert posts
-    for operation in posts:
-        assert operation["requestBody"]["content"]["application/json"]["examples"]
+    contents = [operation["requestBody"]["content"] for operation in posts]
+    binary = [set(content) for content in contents if "application/json" not in content]
+    assert binary == [{"application/octet-stream"}] * 2
+    for content in contents:
+        assert "application/json" not in content or content["application/json"]["examples"]
     for operation in _operations(document):
         assert operation["summary"]
         assert operation["tags"]

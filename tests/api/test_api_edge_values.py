@@ -28,11 +28,12 @@ Path = tuple[str | int, ...]
 ABSENT = "01h455vb4pex5vsknk084sn02q"
 AT_ONCE = 16
 KEY = "key"
-REQUIRED = {"amount_minor": "1999", "currency": "CNY"}
+REQUIRED = {"amount_minor": "1999", "currency": "CNY", "layout": "wechat_trade"}
 ACROSS = {
     "amount_minor": ("items", "body"), "items.0.id": ("discounts.0.item",),
     "items.0.amount_minor": ("discounts.0.amount_minor",),
     "discounts.0.amount_minor": ("items",), "object_id": ("object_kind",), "until": ("since",), "event_id": ("body",),
+    "account": ("Content-Type",), "layout": ("Content-Type",), "name": ("Content-Type",), "day": ("Content-Type",),
 }  # fmt: skip
 """Parameters whose value is refused by a rule about another one."""
 
@@ -78,6 +79,9 @@ async def objects(platform_api: PlatformApi, shop: Shop, document: Any) -> dict[
         "proposal_id": f"prp_{ABSENT}",
         "exception_id": f"exc_{ABSENT}",
         "dispute_id": f"dsp_{ABSENT}",
+        "difference_id": f"dif_{ABSENT}",
+        "file_id": f"bfl_{ABSENT}",
+        "request_id": f"rcq_{ABSENT}",
         "override_id": f"ovr_{ABSENT}",
         "suggestion_id": f"sug_{ABSENT}",
         "memo_ledger": "points",
@@ -117,6 +121,7 @@ def bodies(objects: dict[str, str]) -> dict[str, dict[str, Any]]:
         "/v1/operator/routing/overrides": {
             "kind": "block", "account": "unionpay/sandbox", "until": objects["tomorrow"], "reason": "x",
         },
+        "/v1/operator/reconciliation/requests": {"account": objects["channel account_id"], "day": objects["day"]},
         "/v1/operator/ledger/accounts/{account_id}/overdraft": {"limit_minor": 1, "reason": "x"},
         "/v1/operator/ledger/transfers": {
             "transfer_id": str(uuid4()), "debit_account_id": debit, "credit_account_id": credit, "amount_minor": 1,
@@ -201,7 +206,12 @@ class Walk:
                     p["name"]: REQUIRED.get(p["name"], "2026-03-10" if "date" in orjson.dumps(p).decode() else "wechat")
                     for p in operation.get("parameters", ())
                     if p["in"] == "query" and p.get("required")
-                } | ({"owner": str(uuid4())} if path.endswith("/{memo_ledger}/entries") and method == "get" else {})
+                }
+                if "account" in required:
+                    required["account"] = self.objects["channel account_id"]
+                required |= (
+                    {"owner": str(uuid4())} if path.endswith("/{memo_ledger}/entries") and method == "get" else {}
+                )
                 for parameter in operation.get("parameters", ()):
                     yield from self._parameter(method, path, parameter, body, required)
                 if content:

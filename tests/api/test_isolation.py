@@ -65,6 +65,8 @@ OTHERS = {
     ("get", "/metrics"),
     ("get", "/v1/methods"),  # the same for every merchant
     ("get", "/v1/bills/export"),  # not JSON; see test_bills_api
+    ("get", "/v1/reconciliation/rows"),  # of one day; see test_reconciled_rows
+    ("get", "/v1/reconciliation/rows/export"),
     ("get", "/v1/sandbox/clock"),  # of the whole sandbox; see test_advanced_clock
     ("post", "/v1/sandbox/clock"),
 }
@@ -89,6 +91,27 @@ OPERATORS = {  # asked with an operator's key; see test_operator_routes
     ("post", "/v1/operator/exceptions/{exception_id}/decide"),
     ("post", "/v1/operator/payments/{payment_id}/close"),
     ("post", "/v1/operator/payments/{payment_id}/query"),
+    ("get", "/v1/operator/reconciliation/differences"),
+    ("get", "/v1/operator/reconciliation/differences/counters"),
+    ("post", "/v1/operator/reconciliation/difference-assignments"),
+    ("post", "/v1/operator/reconciliation/difference-decisions"),
+    ("post", "/v1/operator/reconciliation/difference-previews"),
+    ("post", "/v1/operator/reconciliation/difference-resolutions"),
+    ("get", "/v1/operator/reconciliation/differences/export"),
+    ("post", "/v1/operator/reconciliation/difference-sheets"),
+    ("get", "/v1/operator/reconciliation/differences/{difference_id}"),
+    ("get", "/v1/operator/reconciliation/differences/{difference_id}/history"),
+    ("get", "/v1/operator/reconciliation/differences/{difference_id}/suggestions"),
+    ("get", "/v1/operator/reconciliation/files"),
+    ("get", "/v1/operator/reconciliation/reports"),
+    ("post", "/v1/operator/reconciliation/files"),
+    ("get", "/v1/operator/reconciliation/files/{file_id}"),
+    ("get", "/v1/operator/reconciliation/runs"),
+    ("get", "/v1/operator/reconciliation/requests"),
+    ("post", "/v1/operator/reconciliation/requests"),
+    ("get", "/v1/operator/reconciliation/requests/{request_id}"),
+    ("get", "/v1/operator/reconciliation/bank-accounts"),
+    ("post", "/v1/operator/reconciliation/bank-accounts"),
     ("get", "/v1/operator/ledger/accounts"),
     ("post", "/v1/operator/ledger/accounts"),
     ("post", "/v1/operator/ledger/accounts/{account_id}/close"),

@@ -40,9 +40,9 @@ SCHEMA_KEYWORDS = {
 VERBS = {
     "GET": {"get", "list", "search", "export", "check"},
     "POST": {
-        "accept", "add", "advance", "approve", "book", "capture", "close", "confirm", "create", "dismiss", "enable",
-        "end", "enter", "finish", "lift", "move", "open", "propose", "put", "query", "reject", "reopen", "replay",
-        "respond", "reverse", "rotate", "set", "start", "stop", "trigger",
+        "accept", "add", "advance", "approve", "assign", "book", "capture", "close", "confirm", "create", "decide",
+        "dismiss", "enable", "end", "enter", "finish", "lift", "move", "open", "preview", "propose", "put", "query",
+        "reject", "reopen", "replay", "resolve", "respond", "reverse", "rotate", "set", "start", "stop", "trigger",
     },
     "PUT": {"put", "set", "replace"},
     "PATCH": {"update"},

@@ -24,6 +24,17 @@ def test_somebody_is_added_listed_and_disabled(command: Run) -> None:
     ]
 
 
+def test_an_operator_is_limited_to_duties_that_there_are(command: Run) -> None:
+    done = command("operator", "add", "Wu", "--role", "approver", "--duty", "refund_bill", "--duty", "batch_bank")
+    assert (done.returncode, "batch_bank refund_bill" in done.stdout) == (0, True)
+    (listed,) = json.loads(command("operator", "list", "--json").stdout)["operators"]
+    assert listed["duties"] == ["batch_bank", "refund_bill"]
+    assert "approver  enabled   Wu  (batch_bank refund_bill)" in command("operator", "list").stdout
+    wrong = command("operator", "add", "Wu Yan", "--duty", "bank")
+    assert (wrong.returncode, "--duty" in wrong.stderr) == (2, True)
+    assert command("operator", "audit", "verify").returncode == 0
+
+
 def test_a_role_that_there_is_not_is_refused(command: Run) -> None:
     done = command("operator", "add", "Li Wei", "--role", "boss")
     assert done.returncode == 2

@@ -12,7 +12,7 @@ from uuid import uuid4
 import jsonschema_rs
 import pytest
 
-from hutong import api, customers, events, ids, payments
+from hutong import api, customers, events, ids, payments, reconciliation
 from hutong.clock import SystemClock
 from hutong.events.streams.messages import digest_hash, digest_item, item_hash, message_body
 from hutong.ids import Ids
@@ -77,6 +77,7 @@ def test_every_type_has_one_current_version_with_a_schema_of_its_own() -> None:
         *DisputeEventType,
         customers.CUSTOMER_UPDATED,
         events.ENDPOINT_DISABLED,
+        *reconciliation.runs.ReconciliationEventType,
     ]
     assert sorted(schemas) == sorted(f"{one}.v1.json" for one in types)
     for schema in schemas.values():

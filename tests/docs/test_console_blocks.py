@@ -81,6 +81,10 @@ def two_operators(hall: Hall) -> None:
     hall.operators("~/li.key", "~/wang.key")
 
 
+def li_and_wang(hall: Hall) -> None:
+    hall.operators("li.key", "wang.key")
+
+
 def wechat(hall: Hall) -> None:
     fields = WeChatSandboxKeys.load(hall.folder / "keys").credentials("https://api.mch.weixin.qq.com")
     for name in ("wechat.json", "wechat-new.json"):
@@ -110,6 +114,7 @@ HALLS: dict[str, Callable[[Hall], None]] = {
     "guides/channel-codes.md": two_operators,
     "guides/operators.md": nothing,
     "guides/postgresql.md": nothing,
+    "guides/reconciling.md": li_and_wang,
     "guides/restoring.md": nothing,
     "guides/stripe.md": stripe,
     "guides/wechat.md": wechat,

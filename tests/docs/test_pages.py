@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import hutong
-from hutong import customers, events, ledger, payments
+from hutong import customers, events, ledger, payments, reconciliation
 from hutong.api import ERROR_CODES
 from hutong.channels.stripe.adapter import Stripe
 from hutong.channels.unionpay.adapter import UnionPay
@@ -110,7 +110,8 @@ def test_every_alert_in_the_log_says_what_to_do() -> None:
 
 
 def test_every_event_type_is_documented(parts: dict[str, str]) -> None:
-    documented = re.findall(r"^\| `(\w+\.\w+)`", parts["events.md"], re.MULTILINE)
+    text = parts["events.md"] + parts["platform-events.md"]
+    documented = re.findall(r"^\| `(\w+\.\w+)`", text, re.MULTILINE)
     assert sorted(documented) == sorted(
         [
             *payments.PaymentEventType,
@@ -118,6 +119,7 @@ def test_every_event_type_is_documented(parts: dict[str, str]) -> None:
             *DisputeEventType,
             customers.CUSTOMER_UPDATED,
             events.ENDPOINT_DISABLED,
+            *reconciliation.runs.ReconciliationEventType,
         ]
     )
 

@@ -10,10 +10,10 @@ import pytest
 from aiohttp import web
 
 from hutong.clock import ManualClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.ids import Ids
 from hutong.vault import Vault
-from support import create_database
+from support import migrated_database
 from support.addresses import WIRE, Wire
 from support.fixtures.webhooks import Receiver, World
 
@@ -40,9 +40,7 @@ def vault() -> Vault:
 @pytest.fixture(scope="session")
 def events_url(server_url: str) -> str:
     """A database whose deliveries belong to one test at a time, since a deliverer takes whatever is due."""
-    url = create_database(server_url)
-    migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 @pytest.fixture

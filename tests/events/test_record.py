@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from hutong import events
 from hutong.clock import SystemClock
-from hutong.db import Database, Tx, migrate
+from hutong.db import Database, Tx
 from hutong.events import Event
 from hutong.ids import Ids, encode
-from support import create_database
+from support import migrated_database
 from support.fixtures.webhooks import World, recorded_events
 
 NEW = Ids(SystemClock()).new
@@ -160,12 +160,10 @@ async def test_the_application_cannot_rewrite_the_journal(tx: Tx, statement: str
 
 
 async def test_an_event_repeated_in_a_restored_database_keeps_its_id(server_url: str, clock: SystemClock) -> None:
-    template = create_database(server_url)
-    migrate(template)
     merchant, payment, other = NEW(), NEW(), NEW()
     published: list[list[str]] = []
     for _ in range(2):  # the second database knows nothing of the first
-        async with Database.open(create_database(server_url, template)) as database:
+        async with Database.open(migrated_database(server_url)) as database:
             async with database.transaction() as tx:
                 await events.record(tx, [make(merchant, payment, "payment.authorized")], now=clock.now())
                 await events.record(tx, [make(merchant, payment), make(merchant, other)], now=clock.now())

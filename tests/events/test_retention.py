@@ -15,14 +15,14 @@ import psycopg
 import pytest
 
 from hutong import events
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.errors import NotFound
 from hutong.events import ReplayRequest, RetentionResult
 from hutong.events.archive import EventArchived
 from hutong.events.model import NewEndpoint
 from hutong.events.partitions import detach_partitions, make_partitions
 from hutong.events.webhooks.worker import DeliveryCounts
-from support import create_database
+from support import migrated_database
 from support.fixtures.webhooks import Receiver, World
 
 DAY = timedelta(days=1)
@@ -30,18 +30,10 @@ KEEP = timedelta(days=30)
 TABLES = ["delivery", "delivery_try", "outbox", "stream_entry"]
 
 
-@pytest.fixture(scope="session")
-def migrated(each_server_url: str) -> str:
-    """A database to copy from."""
-    url = create_database(each_server_url)
-    migrate(url)
-    return url
-
-
 @pytest.fixture
-async def world(world: World, each_server_url: str, migrated: str) -> AsyncIterator[World]:
+async def world(world: World, each_server_url: str) -> AsyncIterator[World]:
     """A world on the newest and on the oldest server, in a database of its own."""
-    url = create_database(each_server_url, template=migrated)
+    url = migrated_database(each_server_url)
     async with Database.open(url, size=8) as world.database:
         world.owner_url = url  # type: ignore[attr-defined]
         yield world

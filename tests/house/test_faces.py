@@ -28,7 +28,6 @@ EXTENSIONS: dict[str, str] = {
     "consumer.Taken": "what take returns, see docs/guides/consuming-events.md",
     "consumer.kafka": "runs a consumer on Kafka, see docs/guides/consuming-events.md",
     "consumer.progress": "the progress of a consumer, see docs/guides/consuming-events.md",
-    "channels.BillRefused": "adapters raise it, see docs/add-a-channel.md",
     "channels.RefundRule": "a capability of adapters, see docs/add-a-channel.md",
     "channels.after_sending": "adapters call it, see docs/add-a-channel.md",
 }

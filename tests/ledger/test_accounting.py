@@ -152,8 +152,9 @@ def test_codes_keep_their_meaning():
         1: "payment", 2: "fee", 3: "surplus", 4: "refund", 5: "fee_return", 6: "funding_return", 7: "surplus_refund",
         8: "late_refund", 9: "funding", 10: "channel_cost", 11: "channel_settlement", 12: "merchant_settlement",
         13: "payout", 14: "merchant_discount", 15: "application_fee", 16: "refund_difference", 17: "dispute",
-        18: "dispute_return", 19: "dispute_loss", 20: "dispute_fee", 60: "standing_order", 61: "reversal",
-        70: "month_closing", 71: "year_closing", 80: "manual_entry", 99: "manual",
+        18: "dispute_return", 19: "dispute_loss", 20: "dispute_fee", 30: "difference", 31: "difference_end",
+        32: "write_off", 60: "standing_order", 61: "reversal", 70: "month_closing",
+        71: "year_closing", 80: "manual_entry", 99: "manual",
     }  # fmt: skip
     assert set(ledger.EVENTS) == set(EventCode)
     pairs = {event.name: [(leg.debit, leg.credit) for leg in event.legs] for event in ledger.EVENTS.values()}
@@ -161,13 +162,17 @@ def test_codes_keep_their_meaning():
         "payment": [(1101, 2001)], "fee": [(2001, 4001)], "surplus": [(1101, 2202)],
         "refund": [(2001, 2201), (2201, 1101), (2201, 1001)], "fee_return": [(4001, 2201)],
         "funding_return": [(2001, 5002), (2001, 1101)], "surplus_refund": [(2202, 1101), (2202, 1001)],
-        "late_refund": [(2301, 1101)], "funding": [(5002, 2001), (1101, 2001)], "channel_cost": [(5001, 1101)],
-        "channel_settlement": [(1001, 1101)], "merchant_settlement": [(2001, 2002)],
+        "late_refund": [(2301, 1101)], "funding": [(5002, 2001), (1101, 2001)],
+        "channel_cost": [(5001, 1101), (1101, 5001)],
+        "channel_settlement": [(1001, 1101), (1101, 1001)], "merchant_settlement": [(2001, 2002)],
         "payout": [(2002, 2203), (2203, 1001)], "merchant_discount": [(2001, 1101), (2202, 1101)],
         "application_fee": [(2001, 1101), (2202, 1101)],
         "refund_difference": [(2201, 2001), (2301, 2201), (2301, 2202)],
         "dispute": [(1102, 1101), (2001, 2204)], "dispute_return": [(1101, 1102), (2204, 2001)],
         "dispute_loss": [(2204, 1102), (1102, 2204)], "dispute_fee": [(1102, 1101), (1101, 1102)],
+        "difference": [(1101, 2301), (2301, 1101), (1001, 2301), (2301, 1001)],
+        "difference_end": [(2301, 1101), (1101, 2301), (2301, 1001), (1001, 2301)],
+        "write_off": [(2301, 4002), (5003, 2301), (5001, 2301), (2301, 5001)],
         "standing_order": [], "reversal": [], "month_closing": [],
         "year_closing": [], "manual_entry": [], "manual": [],
     }  # fmt: skip

@@ -242,12 +242,9 @@ async def _await(coroutine):
 
 @pytest.fixture(scope="module")
 def url(server_url):
-    from hutong.db import migrate
-    from support import create_database
+    from support import migrated_database
 
-    url = create_database(server_url)
-    migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 def test_ledger_and_oracle_agree(url):

@@ -14,10 +14,10 @@ import pytest
 
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
-from hutong.db import Database, EmbeddedServer, migrate
+from hutong.db import Database, EmbeddedServer
 from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags
 from hutong.ledger.model import AccountFlags
-from support import SEED, create_database
+from support import SEED, migrated_database
 from support.fixtures.ledger import LedgerClient
 from support.models.ledger import Oracle
 
@@ -202,8 +202,7 @@ class Load:
 
 
 async def prepared(server_url):
-    url = create_database(server_url)
-    migrate(url)
+    url = migrated_database(server_url)
     async with Database.open(url, size=2) as database:
         await run_on(database, lambda lg: lg.create_accounts([Account(n, ledger=1, code=1) for n in (1, 2, 3)]))
     return Load(url)

@@ -10,11 +10,11 @@ import pytest
 
 from hutong import ledger
 from hutong.clock import ManualClock, SystemClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.ids import Ids
 from hutong.ledger import Account, Transfer, TransferFlags
 from hutong.ledger.model import AccountFlags
-from support import create_database
+from support import migrated_database
 from support.fixtures.ledger import LedgerClient
 
 
@@ -165,8 +165,7 @@ async def test_an_archived_partition_keeps_its_checksum_and_its_ids(owner):
 
 
 async def test_the_oldest_and_the_newest_server_keep_the_same_books(each_server_url):
-    url = create_database(each_server_url)
-    migrate(url)
+    url = migrated_database(each_server_url)
     async with Database.open(url, size=4) as database:
         clock = ManualClock(SystemClock().now())
         await ledger.maintain(database, now=clock.now(), new_id=Ids(clock).new)

@@ -14,7 +14,7 @@ import pytest
 
 from hutong import ledger
 from hutong.clock import ManualClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.errors import InvalidParameter
 from hutong.ids import Ids
 from hutong.ledger import Account, CreateTransferStatus, Transfer, TransferFlags, finance
@@ -23,7 +23,7 @@ from hutong.ledger.hash_chain import GENESIS, link
 from hutong.ledger.model import AccountFlags
 from hutong.ledger.overdraft import set_overdraft_limit
 from hutong.ledger.verification import PROBLEMS_MAX
-from support import SEED, create_database
+from support import SEED, migrated_database
 from support.fixtures.ledger import LedgerClient
 
 T = CreateTransferStatus
@@ -154,8 +154,7 @@ class History:
 @pytest.fixture(scope="module")
 def template(server_url):
     """The URL of books that hold, to be copied by each test, with the history that wrote them."""
-    url = create_database(server_url)
-    migrate(url)
+    url = migrated_database(server_url)
 
     async def write() -> History:
         async with Database.open(url, size=4) as database:

@@ -15,6 +15,7 @@ from hutong.db import Database
 from hutong.ids import Ids, encode
 from support.command_line import run_here
 
+CHANGED_CLERK = "{clerk} is not as the journal states it"
 CHANGED_VIEWER = "{viewer} is not as the journal states it"
 
 PAST_THE_JOURNAL = {
@@ -25,6 +26,9 @@ PAST_THE_JOURNAL = {
     "UPDATE operators.operator SET role = 'admin' WHERE id = :viewer": "{viewer} is not as the journal states it",
     "UPDATE operators.operator SET key_hash = sha256('x') WHERE id = :viewer": CHANGED_VIEWER,
     "UPDATE operators.operator SET name = 'Somebody' WHERE id = :viewer": "{viewer} is not as the journal states it",
+    "UPDATE operators.operator SET duties = '{batch_bank}' WHERE id = :viewer": CHANGED_VIEWER,
+    "UPDATE operators.operator SET duties = '{}' WHERE id = :clerk": CHANGED_CLERK,
+    "UPDATE operators.operator SET duties = '{batch_bank}' WHERE id = :clerk": CHANGED_CLERK,
     "UPDATE operators.operator SET disabled_at = now() WHERE id = :viewer": (
         "{viewer} was disabled or revoked past the journal"
     ),
@@ -54,14 +58,14 @@ async def test_what_was_written_past_the_journal_is_found(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    names = {name: ids.new() for name in ("viewer", "gone", "key", "revoked")}
+    names = {name: ids.new() for name in ("viewer", "gone", "clerk", "key", "revoked")}
     merchant = ids.new()
     async with Database.open(fresh_database_url, size=1, role=None) as owner:
         async with owner.transaction() as tx:
-            for name in ("viewer", "gone"):
+            for name in ("viewer", "gone", "clerk"):
                 await operators.add_operator(
                     tx, operator_id=names[name], name=name, role=operators.Role.VIEWER, random="r" * 43, reason="test",
-                    now=clock.now(),
+                    now=clock.now(), duties=["batch_bank", "refund_bill"] if name == "clerk" else [],
                 )  # fmt: skip
             await operators.disable_operator(tx, names["gone"], reason="left", now=clock.now())
             await merchants.create_merchant(tx, merchants.NewMerchant(merchant, "Example Store"), now=clock.now())
@@ -71,7 +75,7 @@ async def test_what_was_written_past_the_journal_is_found(
                     tx, merchant, key_id=names[name], random="r" * 43, now=clock.now(), limits=limits
                 )
             await merchants.revoke_api_key(tx, names["revoked"], now=clock.now())
-        public = {name: encode("opr" if name in ("viewer", "gone") else "key", names[name]) for name in names}
+        public = {name: encode("opr" if name in ("viewer", "gone", "clerk") else "key", names[name]) for name in names}
         for statement, problem in PAST_THE_JOURNAL.items():
             async with owner.pool.acquire() as connection:
                 transaction = connection.transaction()

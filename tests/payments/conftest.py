@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hutong.clock import ManualClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.payments import Payments
-from support import create_database
+from support import migrated_database
 from support.event_forms import EventForms
 from support.fakes.channel import HonestChannel
 from support.fixtures.disputes import DisputeWorld
@@ -19,8 +19,7 @@ from support.fixtures.refunds import RefundWorld
 
 @pytest.fixture(scope="session")
 async def payments_database(server_url: str) -> AsyncIterator[Database]:
-    url = create_database(server_url)
-    migrate(url)
+    url = migrated_database(server_url)
     async with Database.open(url, size=16) as opened:
         yield opened
         _, faults = await EventForms().recorded(opened)
@@ -30,9 +29,7 @@ async def payments_database(server_url: str) -> AsyncIterator[Database]:
 @pytest.fixture(scope="session")
 def template_url(server_url: str) -> str:
     """A migrated database that nobody uses: copies of it are made at once."""
-    url = create_database(server_url)
-    migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 @pytest.fixture

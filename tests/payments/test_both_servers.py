@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from hutong.channels import ChannelState
 from hutong.clock import ManualClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.payments import PaymentStatus
-from support import create_database
+from support import migrated_database
 from support.fixtures.payments import AMOUNT, World
 
 
 async def test_success_surplus_close_and_expiry(each_server_url: str, clock: ManualClock) -> None:
-    url = create_database(each_server_url)
-    migrate(url)
+    url = migrated_database(each_server_url)
     async with Database.open(url, size=4) as database:
         world = World(database, clock)
         paid, late, unpaid, forgotten = await world.place(

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from hutong import api, customers, events, payments
+from hutong import api, customers, events, payments, reconciliation
 from hutong.channels import ChannelAnswer, ChannelState
 from hutong.channels.disputes import DisputeState
 from hutong.payments import CaptureMethod, Payments
@@ -91,7 +91,8 @@ async def test_every_type_is_written_in_its_published_form(
     await all_that_can_happen(shop, world, lifecycle, channel)
     await all_disputes(court)
     seen = {event["type"] for event in [*await written(shop), *await written(world), *await written(court)]}
-    assert seen == {one.name for one in api.EVENT_TYPES} - {events.ENDPOINT_DISABLED, customers.CUSTOMER_UPDATED}
+    elsewhere = {events.ENDPOINT_DISABLED, customers.CUSTOMER_UPDATED, *reconciliation.runs.ReconciliationEventType}
+    assert seen == {one.name for one in api.EVENT_TYPES} - elsewhere
     _, faults = await EventForms().recorded(shop.database)
     assert faults == []
 

@@ -82,11 +82,9 @@ async def filled(fresh_server_database: str) -> AsyncIterator[Tx]:
 
 @pytest.fixture(scope="module")
 def fresh_server_database(server_url: str) -> str:
-    from support import create_database
+    from support import migrated_database
 
-    url = create_database(server_url)
-    db.migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 SOME = [UUID(int=n) for n in range(500, 564)]

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hutong.db import Database, migrate
-from support import create_database
+from hutong.db import Database
+from support import migrated_database
 
 
 @pytest.fixture(scope="module")
 async def routing_database(server_url: str) -> AsyncIterator[Database]:
-    url = create_database(server_url)
-    migrate(url)
+    url = migrated_database(server_url)
     async with Database.open(url, size=8) as opened:
         yield opened

@@ -15,8 +15,7 @@ import psycopg
 import pytest
 
 import support.processes
-from hutong.db import migrate
-from support import create_database
+from support import migrated_database
 
 LIMIT_S = 30
 """For a machine that is very busy; the time that it took is printed."""
@@ -47,9 +46,7 @@ class Process:
 
 @pytest.fixture(scope="module")
 def shared_url(server_url: str) -> str:
-    url = create_database(server_url)
-    migrate(url)
-    return url
+    return migrated_database(server_url)
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import pytest
 from simulated_database import Backend
 
-from hutong.db import migrate
 from simulation import open_backend
-from support import create_database
+from support import migrated_database
 
 
 def _backend(server_url: str) -> Iterator[Backend]:
-    url = create_database(server_url)
-    migrate(url)
+    url = migrated_database(server_url)
     with open_backend(url) as backend:
         yield backend
 

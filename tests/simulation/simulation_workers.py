@@ -15,9 +15,8 @@ from simulated_database import Backend
 from simulated_process import START
 
 from hutong import ledger
-from hutong.db import migrate
 from simulation import open_backend, simulate
-from support import create_database
+from support import migrated_database
 
 WORKERS = min(2, os.cpu_count() or 1)
 """Half of the work is the server's, so that more of them than this would wait for it."""
@@ -48,8 +47,7 @@ def open_workers(server_url: str) -> Iterator[ProcessPoolExecutor]:
     urls: SimpleQueue[str] = context.SimpleQueue()
     for _ in range(WORKERS):
         # One after the other: roles are of the whole server.
-        url = create_database(server_url)
-        migrate(url)
+        url = migrated_database(server_url)
         urls.put(url)
     workers = ProcessPoolExecutor(WORKERS, mp_context=context, initializer=_open, initargs=(urls,))
     try:

@@ -28,7 +28,7 @@ class EventForms:
         schemas = api.json_schemas()
         self._validators = {
             (one.name, one.version): jsonschema_rs.validator_for(_closed(schemas[one.file]), validate_formats=True)
-            for one in api.EVENT_TYPES
+            for one in (*api.EVENT_TYPES, *api.PLATFORM_EVENT_TYPES)
         }
 
     def faults(self, event: dict[str, Any]) -> list[str]:

@@ -24,6 +24,8 @@ CHINESE = {
     "refunds.md": "concepts/refunds.md",
     "receiving-webhooks.md": "guides/receiving-webhooks.md",
     "webhooks.md": "concepts/webhooks.md",
+    "reconciliation.md": "concepts/reconciliation.md",
+    "reconciling.md": "guides/reconciling.md",
     "errors.md": "reference/errors.md",
 } | {f"{channel}.md": f"guides/{channel}.md" for channel in ("wechat", "alipay", "unionpay", "stripe")}
 """The Chinese pages, in docs/zh-CN, with the English page of each."""

@@ -12,7 +12,7 @@ import itertools
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -31,13 +31,13 @@ from hutong import api, app, channels, merchants, operators, payments
 from hutong.app import web
 from hutong.clock import SystemClock, to_ns
 from hutong.config import Settings
-from hutong.db import API_ROLE, Database, migrate
+from hutong.db import API_ROLE, Database
 from hutong.ids import Ids, decode
 from hutong.sandbox import SandboxSettings, serve
 from hutong.sandbox import accounts as sandbox_accounts
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.vault import Vault
-from support import create_database
+from support import migrated_database
 from support.described import PROBLEM, Described
 
 METHOD = "wechat_native"
@@ -150,7 +150,7 @@ class PlatformApi:
             )
         return Shop(new.merchant_id, key.secret)
 
-    async def person(self, role: operators.Role) -> tuple[UUID, dict[str, str]]:
+    async def person(self, role: operators.Role, duties: Sequence[str] = ()) -> tuple[UUID, dict[str, str]]:
         """Create an operator, and the header with their key."""
         identifier = self.ids.new()
         async with self.database.transaction() as tx:
@@ -162,6 +162,7 @@ class PlatformApi:
                 random=secrets.token_urlsafe(32),
                 reason="test",
                 now=self.clock.now(),
+                duties=duties,
             )
         return identifier, {"Authorization": f"Bearer {key}"}
 
@@ -272,8 +273,7 @@ class _Server(uvicorn.Server):
 @pytest.fixture(scope="session")
 async def platform_api(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PlatformApi]:
     """The platform, the simulator and a database of their own for the whole run. No worker: tests poll themselves."""
-    database_url = create_database(server_url)
-    await asyncio.to_thread(migrate, database_url)
+    database_url = await asyncio.to_thread(migrated_database, server_url)
     clock = ShiftedClock()
     folder = tmp_path_factory.mktemp("platform-sandbox")
     keys = WeChatSandboxKeys.load(folder / "wechat")

@@ -33,7 +33,7 @@ from support import let_through
 from support.wheel import build_wheel, install_wheel
 
 ROOT = Path(__file__).parents[2]
-ABSENT = ("pytest", "duckdb", "faststream", "mypy")
+ABSENT = ("pytest", "faststream", "mypy")
 """Packages that the product does without."""
 AS_IN_A_TERMINAL = (
     "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
@@ -102,6 +102,14 @@ def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_
     assert "/pay/pay_" in report["cashier"]
     balance = report["trial_balance"]["CNY"]
     assert balance["debits"] == balance["credits"] > 0
+    days = report["reconciliation"]
+    assert days["planted"] == days["found"]
+    assert {"duplicate", "mismatch", "missing", "unexpected"} <= set(days["found"])
+    assert {"adopt_refund", "match", "write_off"} <= set(days["actions"])
+    assert (days["open"], days["suspense_minor"]) == (0, 0)
+    assert days["verified_days"] >= 3 * len(SIMULATORS)
+    assert days["explained"]
+    assert all(float(percent) == 100 for percent in days["explained"].values())
 
 
 def processes_of(folder: Path) -> list[str]:

@@ -9,7 +9,7 @@ from hutong.api.dependencies import Services
 from hutong.api.description import GENERAL_CODES
 from hutong.api.error_codes import ERROR_CODES
 from hutong.api.responses import JsonAnswers
-from hutong.api.schemas.event import EVENT_TYPES, asyncapi, json_schemas
+from hutong.api.schemas.event import EVENT_TYPES, PLATFORM_EVENT_TYPES, asyncapi, json_schemas
 from hutong.api.schemas.event_samples import sample_event
 from hutong.api.start_page import create_start_page
 
@@ -17,6 +17,7 @@ __all__ = [
     "ERROR_CODES",
     "EVENT_TYPES",
     "GENERAL_CODES",
+    "PLATFORM_EVENT_TYPES",
     "JsonAnswers",
     "Services",
     "asyncapi",

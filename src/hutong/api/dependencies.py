@@ -13,7 +13,7 @@ from fastapi import Depends, Header, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
-from hutong import channels, db, idempotency, ids, merchants, operators, payments, vault
+from hutong import channels, db, idempotency, ids, merchants, operators, payments, reconciliation, vault
 from hutong.api.responses import JsonAnswers
 from hutong.api.scopes import SCOPES
 from hutong.api.traces import Traces
@@ -52,6 +52,7 @@ class Services:
     installation: str
     sandbox: bool
     records: db.Database
+    reconciliation: reconciliation.Reconciliation
     single_person_limits: Mapping[str, int]
     avatar_base: str = ""
     sandbox_clock: SandboxClock | None = None

@@ -57,6 +57,7 @@ _TAGS = {
     "Operators": "Proposals, the audit journal, and single payments, refunds, disputes and exceptions.",
     "Routing": "Where payments go, and why.",
     "Ledger": "Accounts, bookings, periods and reports of the books.",
+    "Reconciliation": "Channels' bills and bank statements against the books.",
     "Channel notifications": "For channels only: each is answered in the channel's own form.",
     "Operation": "Liveness, readiness and metrics of a process.",
 }

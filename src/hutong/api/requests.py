@@ -186,6 +186,32 @@ class StrictRoute(APIRoute):
         return strict
 
 
+BINARY = "application/octet-stream"
+BINARY_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {BINARY: {"schema": {"type": "string", "format": "binary"}, "example": "(the bytes of the file)"}},
+    }
+}
+"""The description of a body that is a file."""
+
+
+class UploadRoute(APIRoute):
+    """A route whose body is a file: the operation checks its media type, reads the stream, and bounds it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+        names = _query_names(self.dependant)
+
+        async def strict(request: Request) -> Response:
+            _check_query(request, names)
+            refuse_doubled_headers(name for name, _ in request.scope["headers"])
+            refuse_foreign_origin(request.headers)
+            return await handler(request)
+
+        return strict
+
+
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 

@@ -22,6 +22,8 @@ _OPERATIONS = {
         GET /v1/bills
         GET /v1/bills/export
         GET /v1/bills/{payment_id}
+        GET /v1/reconciliation/rows
+        GET /v1/reconciliation/rows/export
         GET /v1/sandbox/clock
     """,
     Scope.PAYMENTS_WRITE: """

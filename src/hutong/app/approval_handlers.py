@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hutong import bookkeeping, channels, operators, payments, routing
+from hutong.reconciliation import differences
 
 
 def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str, operators.ApprovalHandler]:
@@ -14,4 +15,5 @@ def approval_handlers(transactions: payments.PaymentTransactions) -> Mapping[str
         **routing.APPROVAL_HANDLERS,
         **bookkeeping.APPROVAL_HANDLERS,
         **payments.approval_handlers(transactions),
+        **differences.approval_handlers(transactions),
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 import asyncpg
 
-from hutong import channels, db, events, front_door, merchants, operators, payments, routing
+from hutong import channels, db, events, front_door, merchants, operators, payments, reconciliation, routing
 from hutong.app.approval_handlers import approval_handlers
 from hutong.app.restore import watch_restore
 from hutong.clock import Clock, SandboxClock, SystemClock, follow
@@ -53,6 +53,7 @@ class Platform:
     public_url: str
     records: db.Database
     adoption: payments.restored.Adoption
+    reconciliation: reconciliation.Reconciliation
     sandbox_clock: SandboxClock | None = None
 
 
@@ -283,7 +284,25 @@ def wire(
         public_url=address,
         records=records,
         adoption=payments.restored.Adoption(database, accounts, lifecycle, transactions, clock=clock, ids=ids),
+        reconciliation=reconciliation.Reconciliation(
+            database, accounts, _reconciliation_config(settings), clock=clock, ids=ids
+        ),
         sandbox_clock=sandbox_clock,
+    )
+
+
+def _reconciliation_config(settings: Settings) -> reconciliation.ReconciliationConfig:
+    if settings.recon_layouts is not None:
+        reconciliation.layouts.add_folder(settings.recon_layouts)
+    return reconciliation.ReconciliationConfig(
+        settings.recon_folder or settings.home / "reconciliation",
+        memory_mb=settings.recon_memory_mb,
+        upload_bytes_max=settings.recon_upload_mb << 20,
+        windows=reconciliation.read_windows(settings.recon_windows),
+        tolerances=reconciliation.read_tolerances(settings.recon_tolerances),
+        settles_to=settings.recon_settles_to,
+        engine=settings.recon_engine,
+        spark_master=settings.spark_master,
     )
 
 

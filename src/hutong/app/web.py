@@ -50,6 +50,7 @@ def build(settings: Settings, *, opened: Platform | None = None) -> FastAPI:
                 sandbox_clock=platform.sandbox_clock,
                 records=platform.records,
                 documents=platform.documents,
+                reconciliation=platform.reconciliation,
                 single_person_limits=limits,
                 avatar_base=settings.avatar_base_url or "",
                 payment_validity=timedelta(days=settings.payment_validity_days),

@@ -10,12 +10,13 @@ from functools import partial
 
 from prometheus_client import Gauge
 
-from hutong import backup, db, events, ledger, payments, routing, search
+from hutong import backup, db, events, ledger, payments, reconciliation, routing, search
 from hutong.app.heads import keep_head
 from hutong.app.platform import Platform, broker, query_database_url
 from hutong.app.restore import watch_restore
 from hutong.clock import ClockJumps
 from hutong.config import home_folder
+from hutong.reconciliation import differences
 from hutong.telemetry import get_logger
 
 _JOB_LIMIT_S = 60.0
@@ -136,9 +137,22 @@ async def check_books(platform: Platform) -> None:
     """Check the invariants of the books. A broken one is logged at the highest level, to page a person."""
     async with platform.database.transaction() as tx:
         findings = await ledger.check_invariants(tx, now=platform.clock.now())
-    _BOOKS_BROKEN.set(len(findings.problems))
-    for problem in findings.problems:
+        problems = [*findings.problems, *await differences.check_suspense(tx)]
+    _BOOKS_BROKEN.set(len(problems))
+    for problem in problems:
         _log.critical("books_broken", problem=problem)
+
+
+async def drive_differences(worker: Worker) -> None:
+    """Bring on the approved differences that ask a channel, and free those whose proposals were closed."""
+    platform = worker.platform
+    await differences.drive_approved(platform.database, platform.lifecycle, clock=platform.clock)
+
+
+async def report_cases(worker: Worker) -> None:
+    """Count the open differences by layer, class and age."""
+    platform = worker.platform
+    await platform.database.run(lambda tx: differences.report_open_cases(tx, now=platform.clock.now()))
 
 
 async def watch(worker: Worker) -> None:
@@ -169,6 +183,14 @@ async def fetch_bills(worker: Worker) -> None:
     await payments.restored.fetch_lost_bills(
         platform.database, platform.accounts, clock=platform.clock, policy=platform.transactions.policy
     )
+
+
+async def fetch_reconciliation_bills(worker: Worker) -> None:
+    """Fetch the bills that are due, and read the files that were uploaded; not while catching up after a restore."""
+    use = worker.platform.reconciliation
+    if use.database.catching_up_since is None:
+        await reconciliation.files.read_received(use)
+        await reconciliation.files.fetch_due(use)
 
 
 async def check_archiving(platform: Platform) -> None:
@@ -202,12 +224,33 @@ JOBS: tuple[Job, ...] = (
         "Report doubts and open exceptions.",
     ),
     Job("exceptions", 60.0, lambda w: w.platform.lifecycle.match_exceptions(), "Match kept messages with new numbers."),
+    Job(
+        "differences",
+        10.0,
+        drive_differences,
+        "Ask channels about approved differences, and free those whose proposals were closed.",
+    ),
+    Job("cases", 60.0, report_cases, "Count the open differences by their age."),
     Job("probe", 5.0, probe_accounts, "Probe failed channel accounts that get no payments."),
     Job("suggestions", 1.0, suggest_switches, "Suggest routing switches to operators."),
     Job("experiment", 1.0, guard_experiment, "End a routing experiment that performs worse than its guardrail."),
     Job("restore", 5.0, watch, "Notice a restore of the database; while catching up, adopt what is known and end it."),
     Job("clock", 1.0, look_at_clock, "After a jump of the machine's clock, query and deliver everything open."),
     Job("bills", 5.0, fetch_bills, "While catching up, fetch the channels' bills of the lost time and read them."),
+    Job(
+        "fetch",
+        10.0,
+        fetch_reconciliation_bills,
+        "Fetch the channels' bills at their hour, and read the files that came in.",
+        _LONG_JOB_LIMIT_S,
+    ),
+    Job(
+        "reconcile",
+        5.0,
+        lambda w: reconciliation.runs.run_due(w.platform.reconciliation),
+        "Reconcile the days whose bills have come.",
+        _LONG_JOB_LIMIT_S,
+    ),
     Job("tidy", 60.0, lambda w: w.platform.lifecycle.tidy(), "Delete old idempotency keys and notifications."),
     Job(
         "books",

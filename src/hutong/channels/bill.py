@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,6 +45,20 @@ class Bill:
     files: tuple[Path, ...] = ()
     channel_code: str | None = None
     channel_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BillIdentity:
+    """What the bills of one account name, and when their days end.
+
+    Attributes:
+        merchant: The merchant's number at the channel; empty where the bills name none.
+        cut: How long after midnight, in the rule's offset, a day ends; below zero for an hour of its evening. None
+            where the rule has it.
+    """
+
+    merchant: str = ""
+    cut: timedelta | None = None
 
 
 class BillRowKind(StrEnum):

@@ -98,9 +98,10 @@ class BillRule:
 
     Attributes:
         kinds: Such as "trade" and "fund_flow"; the first is the one to reconcile by.
-        format: The layout's name, such as "wechat_csv".
+        format: The layout's name, such as "wechat_trade".
         ready_hour: The hour of the next day, in `utc_offset`, from which the bill may be fetched.
         kept: How long the channel keeps the bill.
+        cut: How long after midnight a bill's day ends: zero for midnight, minus one hour for 23:00 of the day before.
     """
 
     kinds: tuple[str, ...]
@@ -108,6 +109,7 @@ class BillRule:
     ready_hour: int
     utc_offset: timedelta
     kept: timedelta
+    cut: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

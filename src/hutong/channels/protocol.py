@@ -8,7 +8,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol
 
-from hutong.channels.bill import Bill, BillRow
+from hutong.channels.bill import Bill, BillIdentity, BillRow
 from hutong.channels.capability import Capabilities
 from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
 from hutong.channels.errors import NotOffered
@@ -182,6 +182,10 @@ class Channel(Protocol):
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Fetch the bill of a day into a folder, streaming, and check it against the channel's hash and totals."""
         raise NotOffered(f"{self.capabilities.channel} has no bills")
+
+    def bill_identity(self) -> BillIdentity:
+        """Return what the bills of this account name, and when their days end."""
+        return BillIdentity()
 
     def read_bill(self, bill: Bill) -> Iterator[BillRow]:
         """Yield the rows of a READY or EMPTY bill, in its order, with bounded memory.

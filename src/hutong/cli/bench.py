@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -122,3 +123,30 @@ def verify(
     if day_rows >= rows:
         raise InvalidParameter("the last day must have fewer rows than the books", param="--day-rows")
     sys.exit(run_bench_verify(rows=rows, accounts=accounts, day_rows=day_rows, as_json=as_json))
+
+
+@bench.command("recon")
+def recon(
+    rows: Annotated[int, typer.Option(min=1_000, help="Rows of each side.")] = 10_000_000,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="The bound that each stage is given.")] = 384,
+    folder: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Where the files are made: 1.2 GB for a million rows."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure reconciliation from delivered bills to the books, beside parsing and joining alone, SQL and pandas."""
+    from hutong.bench import run_bench_recon
+
+    sys.exit(run_bench_recon(rows=rows, memory_mb=memory_mb, folder=folder, as_json=as_json))
+
+
+@bench.command("recon-cases")
+def recon_cases(
+    cases: Annotated[int, typer.Option(min=2, max=20_000, help="How many cases each way of deciding has.")] = 10_000,
+    as_json: Json = False,
+) -> None:
+    """Measure many differences opened, decided by one filter and by one file with wrong lines, and approved."""
+    from hutong.bench import run_bench_recon_cases
+
+    sys.exit(run_bench_recon_cases(cases=cases, as_json=as_json))

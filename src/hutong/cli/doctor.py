@@ -22,6 +22,8 @@ doctor = typer.Typer(invoke_without_command=True)
 
 _CLOCK_LIMIT_S = 1.0
 _RECORDS_LIMIT_S = 60.0
+_BILL_LIMIT_DAYS = 2
+_CASE_LIMIT_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ async def _check_platform(settings: app.Settings, checks: list[Check], *, real_m
             checks += await _check_backup(platform)
             checks += await _check_records(platform)
             checks += await _check_broker(platform)
+            checks += await _check_reconciliation(platform)
             checks += await _check_channel_accounts(platform)
             checks.append(await _check_real_money(platform, required=real_money))
     except (HutongError, OSError, asyncpg.PostgresError) as error:
@@ -239,6 +242,29 @@ async def _check_records(platform: app.Platform) -> list[Check]:
     lag_s = max((source.lag_s for source in progress), default=0.0)
     seen = f"{sum(source.lag for source in progress)} events behind, {lag_s:.1f} s"
     return [Check("payment records", lag_s < _RECORDS_LIMIT_S, seen)]
+
+
+async def _check_reconciliation(platform: app.Platform) -> list[Check]:
+    """Check that bills come in, no difference is forgotten, and suspense is what is open."""
+    from hutong.reconciliation import differences, files
+
+    now = platform.clock.now()
+    async with platform.database.transaction() as tx:
+        waiting = await files.unfetched_bills(tx)
+        cases = await differences.report_open_cases(tx, now=now)
+        problems = await differences.check_suspense(tx)
+    checks: list[Check] = []
+    if waiting.oldest_day is not None:
+        days = (now.date() - waiting.oldest_day).days
+        seen = f"{waiting.count} were not given, the oldest of {waiting.oldest_day}: `hutong recon fetch`"
+        checks.append(Check("bills", days <= _BILL_LIMIT_DAYS, seen))
+    if cases.oldest_day is not None:
+        days = (now.date() - cases.oldest_day).days
+        seen = f"{cases.count} are open, the oldest for {days} days: `hutong recon differences`"
+        checks.append(Check("differences", days <= _CASE_LIMIT_DAYS, seen))
+    if cases.count or problems:
+        checks.append(Check("suspense", not problems, "; ".join(problems) or "it is what the open differences say"))
+    return checks
 
 
 async def _check_channel_accounts(platform: app.Platform) -> list[Check]:

@@ -41,7 +41,7 @@ def schema(
 
     document = api.asyncapi()
     if name is not None:
-        files = [one.file for one in api.EVENT_TYPES if one.name == name]
+        files = [one.file for one in (*api.EVENT_TYPES, *api.PLATFORM_EVENT_TYPES) if one.name == name]
         if not files:
             raise InvalidParameter("TYPE is not the type of an event", param="TYPE")
         document = api.json_schemas()[files[-1]]

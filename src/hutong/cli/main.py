@@ -23,6 +23,7 @@ from hutong.cli.operator import operator
 from hutong.cli.output import print_line
 from hutong.cli.payment import payment
 from hutong.cli.query import query
+from hutong.cli.recon.recon import recon
 from hutong.cli.restore import restore
 from hutong.cli.routing.routing import routing
 from hutong.cli.sandbox import sandbox
@@ -72,6 +73,7 @@ app.add_typer(sandbox, name="sandbox")
 app.add_typer(operator, name="operator")
 app.add_typer(query, name="query")
 app.add_typer(routing, name="routing")
+app.add_typer(recon, name="recon")
 
 
 def main() -> None:

@@ -26,6 +26,13 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the journal.
 def add(
     name: Annotated[str, typer.Argument(help="The person's name.")],
     role: Annotated[str, typer.Option("--role", help="viewer, operator, approver or admin.")] = "viewer",
+    duty: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of differences, decide only those of this layer, such as batch_bank, or only one action there, as in "
+            "refund_bill:adopt_refund; may be repeated."
+        ),
+    ] = None,
     reason: Reason = "from the command line",
     as_json: Json = False,
 ) -> None:
@@ -37,6 +44,10 @@ def add(
     operator_id = make_ids(settings).new()
     if role not in set(operators.Role):
         raise InvalidParameter(f"a role is one of {', '.join(operators.Role)}", param="--role")
+    if duty:
+        from hutong.reconciliation import differences
+
+        differences.check_duties(duty)
 
     async def work(tx: db.Tx) -> str:
         return await operators.add_operator(
@@ -47,15 +58,22 @@ def add(
             random=secrets.token_urlsafe(32),
             reason=reason,
             now=SystemClock().now(),
+            duties=duty or [],
         )
 
     key = in_transaction(work, settings)
-    document = {"operator_id": ids.encode(operators.OPERATOR_PREFIX, operator_id), "role": role, "key": key}
+    document = {
+        "operator_id": ids.encode(operators.OPERATOR_PREFIX, operator_id),
+        "role": role,
+        "duties": sorted(set(duty or [])),
+        "key": key,
+    }
     if as_json:
         print_json(document)
         return
     for label, value in document.items():
-        print_line(f"{label:<12} {value}")
+        if value:
+            print_line(f"{label:<12} {' '.join(value) if isinstance(value, list) else value}")
     print_line("The key is not shown again.")
 
 
@@ -69,6 +87,7 @@ def list_all(as_json: Json = False) -> None:
             "operator_id": ids.encode(operators.OPERATOR_PREFIX, entry.operator_id),
             "name": entry.name,
             "role": entry.role,
+            "duties": list(entry.duties),
             "disabled_at": None if entry.disabled_at is None else entry.disabled_at.isoformat(),
         }
         for entry in in_transaction(operators.list_operators)
@@ -78,9 +97,13 @@ def list_all(as_json: Json = False) -> None:
         return
     for document in documents:
         state = "enabled" if document["disabled_at"] is None else "disabled"
-        print_line(f"{document['operator_id']}  {document['role']:<9} {state:<9} {document['name']}")
+        print_line(f"{document['operator_id']}  {document['role']:<9} {state:<9} {document['name']}{_limits(document)}")
     if not documents:
         print_line("There is no operator. `hutong operator add` registers one.")
+
+
+def _limits(document: dict[str, Any]) -> str:
+    return f"  ({' '.join(document['duties'])})" if document["duties"] else ""
 
 
 @operator.command("disable")

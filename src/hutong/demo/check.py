@@ -10,6 +10,7 @@ from typing import Any
 from hutong import db, ids, ledger, money, payments
 from hutong.demo.payers import WECHAT, alphanumeric
 from hutong.demo.receiver import Receiver
+from hutong.demo.reconciliation import ReconciledDays
 from hutong.demo.scenarios import FinishedPayment, Scenario
 
 
@@ -32,6 +33,7 @@ class Report:
     channels: dict[str, int] = field(default_factory=dict)
     stories: dict[str, int] = field(default_factory=dict)
     repeated_calls: int = 0
+    reconciliation: ReconciledDays | None = None
     broken: list[str] = field(default_factory=list)
 
 

@@ -8,7 +8,8 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 
 import aiohttp
 from rich.console import Console
@@ -21,6 +22,7 @@ from hutong.demo.merchant import Client, Refused, register_merchant
 from hutong.demo.payers import find_methods, read_channel_log
 from hutong.demo.platform import RunningPlatform
 from hutong.demo.receiver import Receiver
+from hutong.demo.reconciliation import ReconciledDays, reconcile
 from hutong.demo.scenarios import FinishedPayment, Shop, method_of, play
 from hutong.demo.visit import Visit, kept_visit, open_visit
 
@@ -76,11 +78,25 @@ async def _play(
         count = PAYMENTS if asked is None else asked
         if asked is None and platform.was_running:
             return None, kept_visit(platform.settings)
-        if asked is None and serve and await database.run(_has_entries):
+        has_entries = await database.run(_has_entries)
+        if asked is None and serve and has_entries:
             return None, await _visit(client, database, platform.settings)
+        own = platform.settings.model_copy(update={"sandbox": True})
+        sandbox_clock = app.follow_sandbox_clock(own)
+        assert sandbox_clock is not None
+        began = sandbox_clock.now()
         with _progress(console) as progress:
             task = progress.add_task("payments", total=count)
-            return await _demonstrate(client, database, platform.settings, count, lambda: progress.advance(task))
+            shown = await _demonstrate(client, database, platform.settings, count, lambda: progress.advance(task))
+        report = shown.report
+        if serve:
+            console.print("To reconcile these days as well, run `hutong demo` in a data folder of its own.")
+        elif platform.was_running or has_entries:
+            console.print("The platform ran before, so its clock is left alone and its days are not reconciled here.")
+        else:
+            report.reconciliation = await _reconcile(console, own, client, shown.finished, began)
+            report.broken += report.reconciliation.broken
+        return report, await open_visit(client, platform.settings, shown.key, shown.run)
 
 
 async def _has_entries(tx: db.Tx) -> bool:
@@ -98,9 +114,30 @@ async def _visit(client: Client, database: db.Database, settings: app.Settings) 
     return await open_visit(client, settings, key.secret, number)
 
 
+async def _reconcile(
+    console: Console, settings: app.Settings, client: Client, finished: Sequence[FinishedPayment], began: datetime
+) -> ReconciledDays:
+    """Reconcile the payments' days, and show the step that is under way."""
+    with console.status("reconciliation") as status:
+        done = await reconcile(settings, client, finished, began=began, report=status.update)
+    days, hours = divmod(done.clock_moved_hours, 24)
+    console.print(f"To reconcile, the sandbox's clock was moved on by {days} days and {hours} hours.")
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Demonstrated:
+    """What the demonstration has done: its report, its payments, the first merchant's key, and the run's number."""
+
+    report: Report
+    finished: Sequence[FinishedPayment]
+    key: str
+    run: str
+
+
 async def _demonstrate(
     client: Client, database: db.Database, settings: app.Settings, count: int, advance: Callable[[], None]
-) -> tuple[Report, Visit]:
+) -> _Demonstrated:
     started = time.monotonic()
     receiver = Receiver()
     async with receiver.serve() as hooks:
@@ -121,7 +158,7 @@ async def _demonstrate(
         async with database.transaction() as tx:
             report = await check(tx, finished, receiver, channel_log, seconds=time.monotonic() - started)
         report.repeated_calls = client.repeated
-        return report, await open_visit(client, settings, shops[0].key, run)
+        return _Demonstrated(report, finished, shops[0].key, run)
 
 
 async def _open_shops(
@@ -183,8 +220,26 @@ def _show(console: Console, report: Report) -> None:
         table.add_row(f"  {scenario}", str(count))
     for code, row in report.trial_balance.items():
         table.add_row(f"trial balance {code}", f"debits {row['debits']:,} = credits {row['credits']:,}")
+    if report.reconciliation is not None:
+        _add_reconciliation(table, report.reconciliation)
     console.print(table)
     for invariant in report.broken:
         console.print(f"[bold red]broken:[/bold red] {invariant}")
     if not report.broken:
         console.print("[green]Every success is booked once and notified once, and the books balance.[/green]")
+        if report.reconciliation is not None:
+            console.print("[green]Bills and bank agree with the books: every difference is found and ended.[/green]")
+
+
+def _add_reconciliation(table: Table, done: ReconciledDays) -> None:
+    table.add_section()
+    table.add_row("bills and bank statements", str(done.files))
+    table.add_row("days reconciled", f"{done.runs}, verified from the original files: {done.verified_days}")
+    for klass in sorted(done.planted | done.found):
+        table.add_row(f"  {klass}", f"{done.planted.get(klass, 0)} planted, {done.found.get(klass, 0)} found")
+    for action, count in done.actions.items():
+        table.add_row(f"  ended by {action}", str(count))
+    table.add_row("left open, in suspense", f"{done.open}, {done.suspense_minor}")
+    for name, percent in done.explained.items():
+        table.add_row(f"  explained {name}", f"{percent} %")
+    table.add_row("seconds of reconciliation", str(done.seconds))

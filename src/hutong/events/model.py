@@ -14,11 +14,12 @@ from hutong import ids
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to one object of one merchant.
+    """Something that happened to one object, of one merchant or of the platform itself.
 
     Attributes:
         event_id: A new UUIDv7, under which it is kept.
         type: Dotted, the object first, such as "payment.succeeded".
+        merchant_id: None for an event of the platform itself, which goes into its stream and to no endpoint.
         object_id: The object of the event; the events of an object are numbered and kept in order.
         payload: The JSON object `data`, as a mapping or as JSON text.
         version: The version of the payload's form.
@@ -26,7 +27,7 @@ class Event:
 
     event_id: UUID
     type: str
-    merchant_id: UUID
+    merchant_id: UUID | None
     object_id: UUID
     payload: Mapping[str, Any] | bytes | str
     version: int = 1
@@ -46,7 +47,7 @@ class RecordedEvent:
     event_id: UUID
     type: str
     version: int
-    merchant_id: UUID
+    merchant_id: UUID | None
     object_id: UUID
     object_seq: int
     data: str

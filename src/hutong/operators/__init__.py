@@ -36,6 +36,7 @@ from hutong.operators.operators import (
     find_operators,
     list_operators,
     require,
+    require_duty,
     verify_operators,
 )
 
@@ -69,6 +70,7 @@ __all__ = [
     "list_proposals",
     "propose",
     "require",
+    "require_duty",
     "verify_audit",
     "verify_operators",
 ]

@@ -38,12 +38,25 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person who operates the platform."""
+    """A person who operates the platform.
+
+    Attributes:
+        duties: What their role is limited to, where a decision names its area: `area`, or `area:action`. Without any,
+            the role alone counts.
+    """
 
     operator_id: UUID
     name: str
     role: Role
     disabled_at: datetime | None = None
+    duties: tuple[str, ...] = ()
+
+    def has_duty(self, area: str, action: str | None = None) -> bool:
+        """Return whether an action in an area, or any action there, is among the operator's duties."""
+        own = [duty.partition(":") for duty in self.duties]
+        return not own or any(
+            where == area and (action is None or not only or only == action) for where, _, only in own
+        )
 
 
 @dataclass(frozen=True, slots=True)

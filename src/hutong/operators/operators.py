@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -15,30 +16,50 @@ from hutong.operators.model import OPERATOR_PREFIX, PROPOSAL_PREFIX, AuditEntry,
 from hutong.operators.statements import sql
 
 NAME_LENGTH_MAX = 64
+_DUTIES_MAX = 32
+_DUTY = re.compile(r"[a-z][a-z_]{0,31}(:[a-z][a-z_]{0,31})?")
 
 
 async def add_operator(
-    tx: db.Tx, *, operator_id: UUID, name: str, role: Role, random: str, reason: str, now: datetime
+    tx: db.Tx,
+    *,
+    operator_id: UUID,
+    name: str,
+    role: Role,
+    random: str,
+    reason: str,
+    now: datetime,
+    duties: Sequence[str] = (),
 ) -> str:
     """Register an operator and return their key, once.
 
     Args:
         random: At least 32 random bytes as text: the part of the key that cannot be guessed.
+        duties: At most 32, each `area` or `area:action`; the caller has checked that there are such.
 
     Returns:
         The text for the Authorization header; only its hash is kept.
 
     Errors:
-        InvalidParameter: the name is empty, too long or not printable.
+        InvalidParameter: the name is empty, too long or not printable, or a duty has another form.
         Conflict: an enabled operator has this name.
     """
     if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
         raise InvalidParameter(f"`name` must have 1 to {NAME_LENGTH_MAX} printable characters", param="name")
+    own = sorted(set(duties))
+    if len(own) > _DUTIES_MAX or not all(map(_DUTY.fullmatch, own)):
+        raise InvalidParameter(
+            f"`duties` must be at most {_DUTIES_MAX} of the form area or area:action", param="duties"
+        )
     public_id = ids.encode(OPERATOR_PREFIX, operator_id)
     secret = f"sk_{public_id}_{random}"
-    if await sql.insert_operator.fetchval(tx, operator_id, name, role, _hash(secret), now) is None:
+    key_hash = _hash(secret)
+    added = await sql.insert_operator.fetchval(
+        tx, operator_id=operator_id, name=name, role=role, key_hash=key_hash, now=now, duties=own
+    )
+    if added is None:
         raise Conflict("another enabled operator has this `name`", param="name")
-    after = {"name": name, "role": role, "key": key_mark(_hash(secret))}
+    after = {"name": name, "role": role, "key": key_mark(key_hash), "duties": " ".join(own)}
     await audit(tx, [AuditEntry(None, "operator.add", "operator", public_id, reason, after=after)], now=now)
     return secret
 
@@ -104,7 +125,8 @@ async def verify_operators(tx: db.Tx) -> list[str]:
     registered = [
         Registration(
             ids.encode(OPERATOR_PREFIX, row["operator_id"]),
-            {"name": row["name"], "role": row["role"], "key": key_mark(row["key_hash"])},
+            {"name": row["name"], "role": row["role"], "key": key_mark(row["key_hash"])}
+            | {"duties": " ".join(row["duties"])},
             row["disabled_at"] is not None,
         )
         for row in await sql.registered_operators.fetch(tx)
@@ -122,7 +144,17 @@ def require(operator: Operator, needed: Role) -> None:
         raise NotPermitted(f"this requires the role {needed}")
 
 
-_read_operator = db.reader(Operator, sql["operator"])
+def require_duty(operator: Operator, area: str, action: str | None = None) -> None:
+    """Refuse an operator among whose duties an action in an area, or any action there, is not.
+
+    Errors:
+        NotPermitted: it is not.
+    """
+    if not operator.has_duty(area, action):
+        raise NotPermitted(f"{area if action is None else f'{area}:{action}'} is not among the duties of the operator")
+
+
+_read_operator = db.reader(Operator, sql["operator"], duties=tuple)
 
 
 def _hash(secret: str) -> bytes:

@@ -19,7 +19,8 @@ _log = get_logger(__name__)
 _SEEN = Counter("hutong_exceptions_total", "Genuine messages of channels that do not fit an order, by kind.", ["kind"])
 _OPEN = Gauge("hutong_exceptions_open", "Exceptions that wait for a decision, by kind.", ["kind"])
 
-_read = db.reader(PaymentException, sql["exception"])
+read_exception = db.reader(PaymentException, sql["exception"])
+"""Reads a row of the exceptions."""
 
 
 async def keep_exceptions(tx: db.Tx, news: Sequence[NewException], *, now: datetime) -> set[bytes]:
@@ -69,19 +70,19 @@ async def list_exceptions(
     rows = await sql.list_exceptions.fetch(
         tx, before=before, status=status, kind=kind, payment_id=payment_id, limit=limit
     )
-    return [_read(row) for row in rows]
+    return [read_exception(row) for row in rows]
 
 
 async def find_exception(tx: db.Tx, exception_id: UUID) -> PaymentException | None:
     """Return one exception; None if there is no such."""
     row = await sql.find_exception.fetchrow(tx, exception_id)
-    return None if row is None else _read(row)
+    return None if row is None else read_exception(row)
 
 
 async def lock_exception(tx: db.Tx, exception_id: UUID) -> PaymentException | None:
     """Return one exception, locked; its payment must be locked before."""
     row = await sql.lock_exception.fetchrow(tx, exception_id)
-    return None if row is None else _read(row)
+    return None if row is None else read_exception(row)
 
 
 async def sealed_message(tx: db.Tx, exception_id: UUID) -> bytes | None:

@@ -87,6 +87,13 @@ def success_id(payment_id: UUID, attempt_id: UUID) -> int:
     return ledger.derive_id(payment_id, _success_name(attempt_id))
 
 
+def success_ids(payment_id: UUID, attempt_id: UUID) -> list[int]:
+    """Return the ids of the transfers of an attempt's success that concern the channel; those of zero do not exist."""
+    name = _success_name(attempt_id)
+    parts = ("", ":discount", ":application_fee", ":channel")
+    return [ledger.derive_id(payment_id, name + part) for part in parts]
+
+
 def _success_name(attempt_id: UUID) -> str:
     return f"attempt:{attempt_id}"
 

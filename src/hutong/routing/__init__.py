@@ -8,7 +8,12 @@ from hutong.routing.configuration.configuration import Configuration
 from hutong.routing.configuration.file import ConfigurationFile
 from hutong.routing.configuration.overrides import Override, OverrideKind, active_overrides, add_override, lift_override
 from hutong.routing.configuration.suggestions import Suggestion, decide_suggestion, list_suggestions, suggest
-from hutong.routing.configuration.versions import APPROVAL_HANDLERS, current_configuration, propose_configuration
+from hutong.routing.configuration.versions import (
+    APPROVAL_HANDLERS,
+    current_configuration,
+    price_at,
+    propose_configuration,
+)
 from hutong.routing.decisions.backtest import backtest
 from hutong.routing.decisions.record import (
     AttemptOutcome,
@@ -72,6 +77,7 @@ __all__ = [
     "list_suggestions",
     "log_decisions",
     "override_document",
+    "price_at",
     "probe_idle",
     "propose_configuration",
     "propose_experiment",

@@ -13,6 +13,8 @@ from aiohttp import web
 from hutong import front_door
 from hutong.clock import Clock, SystemClock
 from hutong.sandbox import control, payer
+from hutong.sandbox.bank import routes as bank_routes
+from hutong.sandbox.bank.entries import Bank
 from hutong.sandbox.notifier import Notifier
 from hutong.sandbox.registry import SIMULATORS
 from hutong.sandbox.simulator import Simulator
@@ -35,7 +37,7 @@ class SandboxSettings:
 
 
 def create_app(settings: SandboxSettings) -> web.Application:
-    """Build the sandbox as an application: the channels' own interfaces, /control and /payer."""
+    """Build the sandbox as an application: the channels' own interfaces, /bank, /control and /payer."""
     simulators: dict[str, Simulator] = {}
     notifiers: list[Notifier] = []
     app = web.Application()
@@ -45,6 +47,8 @@ def create_app(settings: SandboxSettings) -> web.Application:
         simulator = kind(settings.folder / kind.channel, Store(kind.channel, settings.clock), notifier)
         simulators[kind.channel] = simulator
         app.add_routes(simulator.routes())
+    # The bank first: its control has an address of the form of the channels' own.
+    app.add_routes(bank_routes.routes(Bank(simulators)))
     app.add_routes([*control.routes(simulators), *payer.routes(simulators)])
 
     async def close_notifiers(_app: web.Application) -> None:

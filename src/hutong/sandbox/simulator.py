@@ -49,6 +49,8 @@ class Simulator(Protocol):
             "query_refund", "payout", "query_payout", "capture", "void" and "bill" where the channel has them.
         schedule_s: The waits between deliveries of a notification.
         bill_kinds: The kinds of bills that it provides.
+        settlements: The kinds of bills that it settles to the bank, each with the merchant's number that it names
+            there; empty if it names none.
         odd_state: A state that its bill shows for a payment only if something is wrong.
     """
 
@@ -56,6 +58,7 @@ class Simulator(Protocol):
     interfaces: ClassVar[frozenset[str]]
     schedule_s: ClassVar[Sequence[float]]
     bill_kinds: ClassVar[tuple[str, ...]]
+    settlements: ClassVar[tuple[tuple[str, str], ...]]
     odd_state: ClassVar[str]
     store: Store
 

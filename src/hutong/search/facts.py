@@ -64,6 +64,7 @@ def refund_text(
 
 
 def _payment(event: RecordedEvent, data: dict[str, Any]) -> PaymentFact:
+    assert event.merchant_id is not None
     attempts = data["attempts"]
     paid = next((a for a in attempts if a["state"] == "succeeded" and not a["surplus"]), None)
     # At most one attempt is authorized: a payment is captured through the attempt that authorized it.
@@ -106,6 +107,7 @@ def _refund(event: RecordedEvent, data: dict[str, Any]) -> RefundFact:
 
 
 def _profile(event: RecordedEvent, data: dict[str, Any]) -> ProfileFact:
+    assert event.merchant_id is not None
     at = datetime.fromisoformat(data["updated_at"])
     return ProfileFact(event.merchant_id, data["id"], data["name"], data["avatar"], at, event.event_id)
 

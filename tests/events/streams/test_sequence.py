@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from hutong import events
 from hutong.clock import SystemClock
-from hutong.db import CatchUpReason, Database, begin_catch_up, load_statements, migrate
+from hutong.db import CatchUpReason, Database, begin_catch_up, load_statements
 from hutong.events import Event
 from hutong.ids import Ids
-from support import create_database
+from support import migrated_database
 from support.fixtures.webhooks import World
 
 PAYMENTS = "hutong.payment.0"
@@ -264,8 +264,7 @@ async def test_in_another_cluster_what_has_no_number_gets_one_and_nothing_gets_t
 
 
 async def test_every_supported_server_numbers(each_server_url: str, clock: SystemClock) -> None:
-    url = create_database(each_server_url)
-    migrate(url)
+    url = migrated_database(each_server_url)
     new = Ids(clock).new
     async with Database.open(url, size=2) as database:
         for expected in (2, 3):
@@ -313,8 +312,7 @@ async def test_the_application_cannot_give_a_number_again(world: World, statemen
 
 async def test_after_a_restore_numbers_are_those_of_a_new_epochs_stream(server_url: str, clock: SystemClock) -> None:
     """No number is given to another event than before; what had its number keeps it."""
-    url = create_database(server_url)
-    migrate(url)
+    url = migrated_database(server_url)
     new = Ids(clock).new
     async with Database.open(url, size=2) as database:
         for epoch in (1, 2, 3):

@@ -16,7 +16,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from hutong import ids as typeids
 from hutong.clock import SystemClock
-from hutong.db import Database, migrate
+from hutong.db import Database
 from hutong.events import Event, find_endpoint, make_all_due
 from hutong.events.model import DeliveryState
 from hutong.events.webhooks.queue import EndpointSlots
@@ -559,10 +559,9 @@ async def test_metrics_count_attempts_and_the_backlog(world: World, receiver: Re
 async def test_the_oldest_supported_server_records_and_delivers(
     each_server_url: str, world: World, receiver: Receiver
 ) -> None:
-    from support import create_database
+    from support import migrated_database
 
-    url = create_database(each_server_url)
-    migrate(url)
+    url = migrated_database(each_server_url)
     async with Database.open(url, size=4) as database:
         world.database = database
         await world.endpoint()

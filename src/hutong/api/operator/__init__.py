@@ -10,6 +10,7 @@ from hutong.api.operator import (
     experiments,
     ledger,
     payments,
+    reconciliation,
     refunds,
     restore,
     routing,
@@ -30,4 +31,5 @@ ROUTERS = (
     suggestions.router,
     experiments.router,
     *ledger.ROUTERS,
+    *reconciliation.ROUTERS,
 )

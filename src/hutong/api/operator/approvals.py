@@ -22,6 +22,9 @@ from hutong.api.schemas.fields import ListObject, PageObject, Reason, example_bo
 from hutong.clock import instant
 from hutong.errors import InvalidParameter
 
+LIST_LIMIT_S = 120.0
+"""A decision, and its approval, may be about a list of many thousands."""
+
 router = APIRouter(prefix="/v1/operator", tags=["Operators"], route_class=StrictRoute)
 
 
@@ -209,7 +212,8 @@ async def _decide(
     async def work(tx: db.Tx) -> operators.Proposal:
         return await operators.conclude(tx, decision, use.approval_handlers, now=use.clock.now())
 
-    return json_answer(proposal_document(await use.database.run(work)))
+    with db.time_limit(LIST_LIMIT_S):
+        return json_answer(proposal_document(await use.database.run(work)))
 
 
 async def propose(use: Services, new: operators.NewProposal) -> Response:

@@ -24,6 +24,13 @@ NewOverrideKind = TypeAliasType("NewOverrideKind", Literal["pin", "block"])
 SuggestionKind = TypeAliasType("SuggestionKind", Literal["leave", "return"])
 TrialVerdict = TypeAliasType("TrialVerdict", Literal["undecided", "better", "no_worse", "worse"])
 
+ReconciledKind = TypeAliasType(
+    "ReconciledKind", Literal["payment", "surplus", "refund", "refund_failure", "payout", "dispute"]
+)
+ReconciledStatus = TypeAliasType("ReconciledStatus", Literal["reconciled", "pending", "different"])
+
+SheetForm = TypeAliasType("SheetForm", Literal["csv", "xlsx"])
+
 TransferKind = TypeAliasType("TransferKind", Literal["booked", "held", "posted", "released", "expired"])
 SubjectOwner = TypeAliasType(
     "SubjectOwner",

@@ -11,12 +11,14 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from typing_extensions import TypeAliasType
 
 import hutong
-from hutong import events
+from hutong import events, reconciliation
 from hutong.api.merchant.customers import CustomerProfileObject
+from hutong.api.operator.reconciliation.files import ReconciliationFileObject
 from hutong.api.schemas.dispute import DisputeObject
 from hutong.api.schemas.fields import PageObject
 from hutong.api.schemas.open_names import EventTypeName
 from hutong.api.schemas.payment import PaymentObject
+from hutong.api.schemas.reconciliation import ReconciliationResultObject, ReconciliationStatementObject
 from hutong.api.schemas.refund import RefundObject
 from hutong.api.schemas.stream import add_streams
 from hutong.api.schemas.webhook import WebhookEndpointObject
@@ -94,6 +96,7 @@ class EventType:
         return create_model(name, __base__=EventObject, __doc__=self.when + ".", **fields)
 
 
+ReconciliationEventType = reconciliation.runs.ReconciliationEventType
 _P, _R, _D = PaymentEventType, refunds.RefundEventType, disputes.DisputeEventType
 EVENT_TYPES = (
     EventType(
@@ -228,14 +231,45 @@ EVENT_TYPES = (
         WebhookEndpointObject,
         "Every attempt to reach one of your endpoints had failed for five days, and nothing more is sent there",
     ),
+    EventType(
+        ReconciliationEventType.STATEMENT_READY,
+        1,
+        ReconciliationStatementObject,
+        "Your reconciled rows of a day are there for another channel, or a corrected file has changed them",
+    ),
 )
-"""Every type of event, each in its current version."""
+"""Every type of event that webhooks carry, each in its current version."""
+
+PLATFORM_EVENT_TYPES = (
+    EventType(
+        ReconciliationEventType.COMPLETED,
+        1,
+        ReconciliationResultObject,
+        "An account's day was reconciled, and its results are others than before",
+        "Differences, fees and arrived money, as `differences` and `matched` state them",
+    ),
+    EventType(
+        ReconciliationEventType.BILL_CLOSED,
+        1,
+        ReconciliationFileObject,
+        "All money of a channel's bill has arrived at the bank",
+        "The last part of it moves from 1101 to 1001",
+    ),
+    EventType(
+        ReconciliationEventType.BILL_REOPENED,
+        1,
+        ReconciliationFileObject,
+        "The bank has taken back money of a channel's bill that was closed",
+        "It moves from 1001 back to 1101, where the channel owes it",
+    ),
+)
+"""Every type of event that belongs to no merchant: streams carry them, and no webhook does."""
 
 
 def json_schemas() -> dict[str, dict[str, Any]]:
     """Return a JSON Schema (2020-12) for each type, complete in itself, by file name."""
     documents = {}
-    for one in EVENT_TYPES:
+    for one in (*EVENT_TYPES, *PLATFORM_EVENT_TYPES):
         schema = one.model.model_json_schema()
         head = {"$schema": GenerateJsonSchema.schema_dialect, "$id": f"urn:hutong:event:{one.name}:v{one.version}"}
         documents[one.file] = head | schema
@@ -245,18 +279,10 @@ def json_schemas() -> dict[str, dict[str, Any]]:
 def asyncapi() -> dict[str, Any]:
     """Return the AsyncAPI 3.0 document of webhooks and of streams."""
     mode: Literal["validation"] = "validation"
-    _, schemas = models_json_schema([(one.model, mode) for one in EVENT_TYPES], ref_template=_REFERENCES)
-    messages = {
-        f"{one.name}.v{one.version}": {
-            "name": one.name,
-            "title": f"{one.name} v{one.version}",
-            "summary": one.when + ".",
-            "contentType": "application/json",
-            "headers": {"$ref": "#/components/schemas/WebhookHeaders"},
-            "payload": {"$ref": _REFERENCES.format(model=one.model.__name__)},
-        }
-        for one in EVENT_TYPES
-    }
+    _, schemas = models_json_schema(
+        [(one.model, mode) for one in (*EVENT_TYPES, *PLATFORM_EVENT_TYPES)], ref_template=_REFERENCES
+    )
+    messages = _messages(EVENT_TYPES)
     document: dict[str, Any] = {
         "asyncapi": "3.0.0",
         "info": {
@@ -285,8 +311,22 @@ def asyncapi() -> dict[str, Any]:
         },
         "components": {"messages": messages, "schemas": {"WebhookHeaders": _HEADERS, **schemas["$defs"]}},
     }
-    add_streams(document)
+    add_streams(document, _messages(PLATFORM_EVENT_TYPES))
     return document
+
+
+def _messages(types: tuple[EventType, ...]) -> dict[str, Any]:
+    return {
+        f"{one.name}.v{one.version}": {
+            "name": one.name,
+            "title": f"{one.name} v{one.version}",
+            "summary": one.when + ".",
+            "contentType": "application/json",
+            "headers": {"$ref": "#/components/schemas/WebhookHeaders"},
+            "payload": {"$ref": _REFERENCES.format(model=one.model.__name__)},
+        }
+        for one in types
+    }
 
 
 WEBHOOK_HEADERS = {

@@ -102,6 +102,9 @@ def _known(kind: str, object_id: UUID, public_url: str, new_id: Callable[[], UUI
             "channel_dispute_no": order, "source": "notification", "opened_at": now, "changed_at": now,
             "reason": "test",
         },
+        "reconciliation_statement": {
+            "object": kind, "day": now.date() - timedelta(days=1), "channels": ["wechat"], "rows": 1, "reconciled": 1,
+        },
         "customer": {"id": public_id, "object": kind, "name": "Test event", "updated_at": now},
         "webhook_endpoint": common | {"url": f"{public_url}/test-event", "scheme": "hmac"},
     }[kind]  # fmt: skip

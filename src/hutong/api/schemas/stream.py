@@ -24,7 +24,11 @@ SCHEMAS: dict[str, Any] = {
                 "format": "uuid",
                 "description": "The object of the event; its events keep their order.",
             },
-            "merchant_id": {"type": "string", "pattern": "^mer_[0-7][0-9a-z]{25}$"},
+            "merchant_id": {
+                "type": ["string", "null"],
+                "pattern": "^mer_[0-7][0-9a-z]{25}$",
+                "description": "Null for an event of the platform itself, which no webhook carries.",
+            },
         },
     },
     "StreamDigest": {
@@ -73,12 +77,16 @@ SCHEMAS: dict[str, Any] = {
 }
 
 
-def add_streams(document: dict[str, Any]) -> None:
-    """Add the exchange and the queue of the broker, with their messages, to the AsyncAPI document of webhooks."""
+def add_streams(document: dict[str, Any], of_platform: dict[str, Any]) -> None:
+    """Add the exchange and the queue of the broker, with their messages, to the AsyncAPI document of webhooks.
+
+    Args:
+        of_platform: The messages that no webhook carries.
+    """
     in_stream = {"$ref": "#/components/schemas/InStream"}
     messages = {
         f"stream.{name}": _message(one["name"], {"allOf": [one["payload"], in_stream]})
-        for name, one in document["components"]["messages"].items()
+        for name, one in (document["components"]["messages"] | of_platform).items()
     }
     messages[events.DIGEST] = _message(events.DIGEST, {"$ref": "#/components/schemas/StreamDigest"})
     request = _message("request", {"$ref": "#/components/schemas/StreamRequest"})

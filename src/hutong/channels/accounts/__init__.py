@@ -9,7 +9,7 @@ from hutong.channels.accounts.accounts import (
     replace_credentials,
     set_enabled,
 )
-from hutong.channels.accounts.bill_exceptions import keep_bill_exceptions, list_bill_exceptions
+from hutong.channels.accounts.bill_exceptions import keep_bill_exceptions, keep_faults, list_bill_exceptions
 from hutong.channels.accounts.diagnostics import diagnose_account
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "ensure_account",
     "find_account",
     "keep_bill_exceptions",
+    "keep_faults",
     "list_accounts",
     "list_bill_exceptions",
     "replace_credentials",

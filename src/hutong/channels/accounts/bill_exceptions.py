@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from uuid import UUID
 
 from hutong import db, ids
 from hutong.channels.accounts.accounts import ACCOUNT_PREFIX
-from hutong.channels.bill import Bill, BillRow
+from hutong.channels.bill import Bill, BillRow, RowFault, exception_row
 from hutong.channels.statements import sql
 from hutong.clock import instant
 
@@ -56,11 +56,28 @@ async def keep_bill_exceptions(
         The number of exceptions among the rows.
     """
     faults = [row.fault for row in rows if row.fault is not None]
-    if faults:
-        await sql.keep_bill_exceptions.execute(
-            tx, rows=faults, account_id=account_id, kind=bill.kind, day=bill.day, found_at=now
-        )
+    await _keep(tx, account_id, bill.kind, bill.day, faults, now)
     return len(faults)
+
+
+async def keep_faults(
+    tx: db.Tx, account_id: UUID, kind: str, day: date, faults: Iterable[tuple[int, str, str]], *, now: datetime
+) -> None:
+    """Keep rows of a bill that could not be read.
+
+    Args:
+        faults: Of each, the line on which it begins, why it cannot be read, and the row as the channel wrote it.
+
+    Repeat:
+        A line that is kept stays as it is.
+    """
+    rows = [exception_row(line_no, reason, text) for line_no, reason, text in faults]
+    await _keep(tx, account_id, kind, day, [row.fault for row in rows if row.fault is not None], now)
+
+
+async def _keep(tx: db.Tx, account_id: UUID, kind: str, day: date, faults: Sequence[RowFault], now: datetime) -> None:
+    if faults:
+        await sql.keep_bill_exceptions.execute(tx, rows=faults, account_id=account_id, kind=kind, day=day, found_at=now)
 
 
 async def list_bill_exceptions(

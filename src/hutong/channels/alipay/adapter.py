@@ -33,7 +33,7 @@ from hutong.channels.alipay.payouts import AlipayPayouts
 from hutong.channels.alipay.refunds import AlipayRefunds
 from hutong.channels.alipay.requests import METHODS, PRODUCTS, SUMS_OPTIONS, check_number, check_order, order_content
 from hutong.channels.alipay.responses import AlipayResponses, check_same_order, has_ended, payer_action, succeeded
-from hutong.channels.bill import Bill, BillRow
+from hutong.channels.bill import Bill, BillIdentity, BillRow
 from hutong.channels.capability import BillRule, Capabilities, RefundRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
@@ -76,7 +76,7 @@ class Alipay(Channel):
         payee_requires=frozenset({"identity", "identity_type", "name"}),
         bill=BillRule(
             kinds=("trade",),
-            format="alipay_csv",
+            format="alipay_business_detail",
             ready_hour=10,
             utc_offset=timedelta(hours=8),
             kept=timedelta(days=365),
@@ -257,6 +257,9 @@ class Alipay(Channel):
         return await download_bill(
             self._client, self._responses, self._http, self._credentials, rule, day, folder, now=now
         )
+
+    def bill_identity(self) -> BillIdentity:
+        return BillIdentity(self._credentials.seller_id)
 
     def read_bill(self, bill: Bill) -> Iterator[BillRow]:
         return read_bill(bill, self._credentials.seller_id)

@@ -94,7 +94,7 @@ class Stripe(Channel):
         authorization_kept=timedelta(days=7),
         amount_minor_min_of=AMOUNT_MINOR_MIN,
         amount_minor_max_of=AMOUNT_MINOR_MAX_OF,
-        bill=BillRule((KIND,), "stripe_balance_jsonl", 1, timedelta(0), timedelta(days=3650)),
+        bill=BillRule((KIND,), "stripe_balance", 1, timedelta(0), timedelta(days=3650)),
         disputes=RULE,
     )
     acceptance = HttpAnswer(200)

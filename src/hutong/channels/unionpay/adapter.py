@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 import orjson
 from pydantic import BaseModel
 
-from hutong.channels.bill import Bill, BillRow
+from hutong.channels.bill import Bill, BillIdentity, BillRow
 from hutong.channels.capability import BillRule, Capabilities, PaymentMethod, RefundRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.device import Device
@@ -103,6 +103,7 @@ class UnionPay(Channel):
             ready_hour=9,
             utc_offset=timedelta(hours=8),
             kept=timedelta(days=30),
+            cut=timedelta(hours=-1),
         ),
     )
     acceptance = HttpAnswer(200, b"ok", {"content-type": "text/plain"})
@@ -221,6 +222,9 @@ class UnionPay(Channel):
         if kind not in rule.kinds:
             raise InvalidParameter("UnionPay has no bill of this kind", param="kind")
         return await download_bill(self._client, self._credentials, self._codes, rule, day, folder, now=now)
+
+    def bill_identity(self) -> BillIdentity:
+        return BillIdentity(self._credentials.mer_id, timedelta(hours=self._credentials.bill.cut_hour - 24))
 
     def read_bill(self, bill: Bill) -> Iterator[BillRow]:
         """Yield the rows of a ZM file. A ZME file, if there is one, holds manual corrections and is left to people."""

@@ -19,7 +19,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from hutong.channels.bill import Bill, BillRow
+from hutong.channels.bill import Bill, BillIdentity, BillRow
 from hutong.channels.capability import BillRule, Capabilities, RefundRule
 from hutong.channels.codes.codes import Codes
 from hutong.channels.disputes import DisputeReport, DisputeResponse, ResponseAnswer
@@ -52,7 +52,7 @@ from hutong.channels.wechat.responses import WeChatResponses, is_paid, payer_act
 
 _BILL = BillRule(
     kinds=("trade", "fund_flow"),
-    format="wechat_csv",
+    format="wechat_trade",
     ready_hour=10,
     utc_offset=timedelta(hours=8),
     kept=timedelta(days=90),
@@ -253,6 +253,9 @@ class WeChatPay(Channel):
     async def download_bill(self, kind: str, day: date, folder: Path, *, now: datetime) -> Bill:
         """Request the bill's one-time address and its hash, fetch the bill, unpack it, and check it."""
         return await download_bill(self._client, self._responses, self._merchant, kind, day, folder, now=now)
+
+    def bill_identity(self) -> BillIdentity:
+        return BillIdentity(self._merchant.sub_mchid or self._merchant.mchid)
 
     def read_bill(self, bill: Bill) -> Iterator[BillRow]:
         return read_bill(bill, self._merchant.sub_mchid)

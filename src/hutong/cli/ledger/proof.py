@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -61,11 +61,17 @@ def verify(
 def check(as_json: Json = False) -> None:
     """Check the invariants of the books, and list money in transit by age; exit 1 if an invariant is broken."""
     from hutong import ledger as books
+    from hutong.reconciliation import differences
 
-    findings = in_transaction(lambda tx: books.check_invariants(tx, now=datetime.now(UTC)))
+    async def work(tx: db.Tx) -> dict[str, list[Any]]:
+        findings = await books.check_invariants(tx, now=datetime.now(UTC))
+        problems = [*findings.problems, *await differences.check_suspense(tx)]
+        return {"problems": problems, "uncleared": [asdict(item) for item in findings.uncleared]}
+
+    findings = in_transaction(work)
     if as_json:
-        print_json(asdict(findings), default=str)
+        print_json(findings, default=str)
     else:
-        print_text("\n".join(findings.problems) or "everything holds")
-        show([asdict(item) for item in findings.uncleared])
-    sys.exit(1 if findings.problems else 0)
+        print_text("\n".join(findings["problems"]) or "everything holds")
+        show(findings["uncleared"])
+    sys.exit(1 if findings["problems"] else 0)

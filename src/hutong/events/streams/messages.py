@@ -65,7 +65,7 @@ def message_body(stream: str, no: int, event: RecordedEvent) -> bytes:
             "version": event.version,
             "object_id": str(event.object_id),
             "object_seq": event.object_seq,
-            "merchant_id": ids.encode("mer", event.merchant_id),
+            "merchant_id": None if event.merchant_id is None else ids.encode("mer", event.merchant_id),
             "created_at": event.created_at,
             "data": orjson.Fragment(event.data),
         },

@@ -110,6 +110,7 @@ class _Target:
 
 
 def _webhook(event: RecordedEvent, target: _Target, *, is_test: bool) -> Webhook:
+    assert event.merchant_id is not None, "only a merchant has endpoints"
     return Webhook(
         event_id=event.event_id,
         type=event.type,

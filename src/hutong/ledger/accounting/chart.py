@@ -29,8 +29,10 @@ SUSPENSE = 2301
 PROFIT_OF_THE_YEAR = 3101
 RETAINED_EARNINGS = 3102
 FEE_INCOME = 4001
+RECONCILIATION_GAINS = 4002
 CHANNEL_COST = 5001
 MARKETING_COST = 5002
+RECONCILIATION_LOSSES = 5003
 
 
 class SubjectClass(enum.Enum):
@@ -123,8 +125,10 @@ CHART: dict[int, Subject] = {
         Subject(PROFIT_OF_THE_YEAR, "profit of the year", "本年利润", _C.EQUITY, _O.COMPANY),
         Subject(RETAINED_EARNINGS, "retained earnings", "未分配利润", _C.EQUITY, _O.COMPANY),
         Subject(FEE_INCOME, "fee income", "手续费收入", _C.INCOME, _O.PRODUCT),
+        Subject(RECONCILIATION_GAINS, "long money written off", "长款收益", _C.INCOME, _O.CHANNEL_ACCOUNT),
         Subject(CHANNEL_COST, "channel cost", "渠道成本", _C.EXPENSE, _O.CHANNEL_ACCOUNT),
         Subject(MARKETING_COST, "marketing cost", "营销费用", _C.EXPENSE, _O.CAMPAIGN),
+        Subject(RECONCILIATION_LOSSES, "short money written off", "短款损失", _C.EXPENSE, _O.CHANNEL_ACCOUNT),
     )
 }
 """The subjects that have accounts, by code."""

@@ -37,6 +37,9 @@ class EventCode(enum.IntEnum):
     DISPUTE_RETURN = 18
     DISPUTE_LOSS = 19
     DISPUTE_FEE = 20
+    DIFFERENCE = 30
+    DIFFERENCE_END = 31
+    WRITE_OFF = 32
     STANDING_ORDER = 60
     REVERSAL = 61
     MONTH_CLOSING = 70
@@ -143,11 +146,17 @@ EVENTS: dict[int, AccountingEvent] = {
         ),
         AccountingEvent(
             EventCode.CHANNEL_COST, "channel cost", "渠道成本",
-            (Leg("cost", chart.CHANNEL_COST, chart.CHANNEL_RECEIVABLE, "cost"),), booked=False,
+            (
+                Leg("cost", chart.CHANNEL_COST, chart.CHANNEL_RECEIVABLE, "actual fee of the bill"),
+                Leg("returned", chart.CHANNEL_RECEIVABLE, chart.CHANNEL_COST, "fee given back"),
+            ),
         ),
         AccountingEvent(
             EventCode.CHANNEL_SETTLEMENT, "channel settled to the bank", "渠道结算到账",
-            (Leg("net", chart.BANK_DEPOSITS, chart.CHANNEL_RECEIVABLE, "net amount"),), booked=False,
+            (
+                Leg("net", chart.BANK_DEPOSITS, chart.CHANNEL_RECEIVABLE, "net amount that has arrived"),
+                Leg("taken", chart.CHANNEL_RECEIVABLE, chart.BANK_DEPOSITS, "net amount that was taken"),
+            ),
         ),
         AccountingEvent(
             EventCode.MERCHANT_SETTLEMENT, "settlement to the merchant's balance", "商户结算",
@@ -209,6 +218,33 @@ EVENTS: dict[int, AccountingEvent] = {
             (
                 Leg("charged", chart.DISPUTED_AT_CHANNEL, chart.CHANNEL_RECEIVABLE, "fee"),
                 Leg("returned", chart.CHANNEL_RECEIVABLE, chart.DISPUTED_AT_CHANNEL, "fee given back"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.DIFFERENCE, "difference found by reconciliation", "对账差异挂账",
+            (
+                Leg("long", chart.CHANNEL_RECEIVABLE, chart.SUSPENSE, "received more than booked"),
+                Leg("short", chart.SUSPENSE, chart.CHANNEL_RECEIVABLE, "received less than booked"),
+                Leg("bank_long", chart.BANK_DEPOSITS, chart.SUSPENSE, "credit of the bank that nobody expects"),
+                Leg("bank_short", chart.SUSPENSE, chart.BANK_DEPOSITS, "debit of the bank that nobody expects"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.DIFFERENCE_END, "difference explained", "对账差异销账",
+            (
+                Leg("long", chart.SUSPENSE, chart.CHANNEL_RECEIVABLE, "what was received more"),
+                Leg("short", chart.CHANNEL_RECEIVABLE, chart.SUSPENSE, "what was received less"),
+                Leg("bank_long", chart.SUSPENSE, chart.BANK_DEPOSITS, "credit of the bank, explained"),
+                Leg("bank_short", chart.BANK_DEPOSITS, chart.SUSPENSE, "debit of the bank, explained"),
+            ),
+        ),
+        AccountingEvent(
+            EventCode.WRITE_OFF, "difference written off", "长短款核销",
+            (
+                Leg("long", chart.SUSPENSE, chart.RECONCILIATION_GAINS, "received more, and owed to nobody"),
+                Leg("short", chart.RECONCILIATION_LOSSES, chart.SUSPENSE, "received less, and lost"),
+                Leg("fee", chart.CHANNEL_COST, chart.SUSPENSE, "fee above the expected one, accepted"),
+                Leg("fee_less", chart.SUSPENSE, chart.CHANNEL_COST, "fee below the expected one, accepted"),
             ),
         ),
         AccountingEvent(EventCode.STANDING_ORDER, "standing order", "自动归集"),

@@ -12,6 +12,7 @@ from hutong.ledger.reports.balances import (
 )
 from hutong.ledger.reports.day_statements import list_day_statements, write_day_statements
 from hutong.ledger.reports.merchant_balances import AccountBalance, MerchantBalance, merchant_balances
+from hutong.ledger.reports.movements import Movement, booked_at, movement_between, stream_movements
 from hutong.ledger.reports.transfers import (
     ListedReversal,
     ListedTransfer,
@@ -31,8 +32,10 @@ __all__ = [
     "ListedReversal",
     "ListedTransfer",
     "MerchantBalance",
+    "Movement",
     "OpenHold",
     "TransferQuery",
+    "booked_at",
     "find_transfer",
     "is_reversal",
     "list_accounts_between",
@@ -43,5 +46,7 @@ __all__ = [
     "list_subjects_between",
     "list_transfers",
     "merchant_balances",
+    "movement_between",
+    "stream_movements",
     "write_day_statements",
 ]

@@ -185,3 +185,21 @@ LEFT JOIN (
 ) s ON s.ledger = m.ledger AND s.owner = m.owner
 WHERE m.total <> coalesce(s.total, 0) OR m.seq <> coalesce(s.seq, 0) OR m.seq <> coalesce(s.entries, 0)
 ORDER BY m.ledger, m.owner LIMIT 100;
+
+-- name: stream_movements
+-- The bookings on the accounts of a subject and an owner between two instants, each with the transfer that it reverses.
+SELECT m.id, m.amount, m.code, m.ledger, m.reference, m.timestamp, m.original_code, r.transfer_id AS original_id
+FROM (
+    SELECT t.id, t.amount, t.code, t.ledger, t.user_data_128 AS reference, t.timestamp, t.user_data_32 AS original_code
+    FROM ledger.account a
+    JOIN ledger.journal t ON t.debit_account_id = a.id
+    WHERE a.user_data_128 = :owner AND a.code = :code AND t.flags & 32778 = 0
+        AND t.timestamp >= :since AND t.timestamp < :until
+    UNION ALL
+    SELECT t.id, -t.amount, t.code, t.ledger, t.user_data_128, t.timestamp, t.user_data_32
+    FROM ledger.account a
+    JOIN ledger.journal t ON t.credit_account_id = a.id
+    WHERE a.user_data_128 = :owner AND a.code = :code AND t.flags & 32778 = 0
+        AND t.timestamp >= :since AND t.timestamp < :until
+) m
+LEFT JOIN ledger.reversal r ON r.reversal_id = m.id;

@@ -22,13 +22,15 @@ LIMIT :limit;
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY;
 
 -- name: compare_with_journal
--- Objects that differ from the journal. The journal states an object where it is added, or recorded later.
+-- Objects that differ from the journal. The journal states an object where it is added, or recorded later. Of an operator
+-- who was added before there were duties it states none, and so none are what there is.
 WITH registered AS (
     SELECT r.object_id, r.properties, r.ended
     FROM unnest(:object_id::text [], :properties::jsonb [], :ended::boolean []) AS r (object_id, properties, ended)
 ),
 journal AS (
-    SELECT a.object_id, a.action, a.after FROM operators.audit AS a WHERE a.object_kind = :object_kind
+    SELECT a.object_id, a.action, '{"duties": ""}'::jsonb || a.after AS after
+    FROM operators.audit AS a WHERE a.object_kind = :object_kind
 )
 SELECT r.object_id, CASE
     WHEN NOT EXISTS (

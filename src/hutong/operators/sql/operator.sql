@@ -1,10 +1,10 @@
 -- columns: operator
-id AS operator_id, name, role, disabled_at
+id AS operator_id, name, role, disabled_at, duties
 
 -- name: insert_operator
 -- Only the hash is kept; the key itself is shown once. Returns no row if an enabled operator has this name.
-INSERT INTO operators.operator (id, name, role, key_hash, created_at)
-VALUES ($1, $2, $3, $4, $5)
+INSERT INTO operators.operator (id, name, role, key_hash, created_at, duties)
+VALUES (:operator_id, :name, :role, :key_hash, :now, :duties)
 ON CONFLICT (name) WHERE disabled_at IS NULL DO NOTHING
 RETURNING id;
 

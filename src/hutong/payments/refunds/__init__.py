@@ -17,6 +17,7 @@ from hutong.payments.refunds.model import (
     RefundMethod,
     RefundSource,
     RefundState,
+    read_number,
 )
 from hutong.payments.refunds.operator_actions import proposal
 from hutong.payments.refunds.payee import seal_payee
@@ -38,6 +39,7 @@ __all__ = [
     "list_refunds",
     "list_refunds_of_payment",
     "proposal",
+    "read_number",
     "refunds_of",
     "refusal_error",
     "seal_payee",

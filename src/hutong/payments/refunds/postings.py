@@ -90,6 +90,17 @@ def late_success(refund: Refund, amount_minor: int) -> ledger.Chain:
     return _chain(refund, [posting] if cost_minor else [])
 
 
+def channel_ids(refund: Refund) -> tuple[list[int], int]:
+    """Return the ids of the transfers that book a refund at its channel, and that of its late success.
+
+    They follow from the current hold: what an earlier one has booked has others.
+    """
+    posts = TransferFlags.POST_PENDING_TRANSFER
+    channel = Posting(EventCode.FUNDING_RETURN, "channel", 0, refund.hold_id, "channel")
+    out, late = ledger.derive_id(refund.hold_id, "out"), ledger.derive_id(refund.hold_id, "late")
+    return [out, _chain(refund, [], posts).resolution_id(channel)], late
+
+
 def _parts(refund: Refund) -> list[Posting]:
     """Return the postings of a refund's hold; those of zero are left out."""
     return [part for part in _possible_parts(refund) if part.amount_minor]

@@ -50,3 +50,19 @@ WHERE id = $1 AND status IN ('open', 'ignored');
 -- name: count_open_exceptions
 -- How many wait for a decision, by kind.
 SELECT kind, count(*) FROM payments.exception WHERE status = 'open' GROUP BY kind;
+
+-- name: unknown_exceptions
+-- The reports of an account about numbers that nothing here has.
+SELECT {exception} FROM payments.exception
+WHERE account_id = $1 AND status = 'open' AND kind = 'unknown_number'
+ORDER BY id;
+
+-- name: take_over_exceptions
+-- Exceptions that something else has in hand now; in one order, so that two never wait for each other.
+UPDATE payments.exception AS e
+SET status = 'matched', decided_at = :at, decided_by = :by, decision_reason = u.reason
+FROM (
+    SELECT x.id, x.reason FROM unnest(:exception_ids::uuid [], :reasons::text []) AS x (id, reason)
+    JOIN payments.exception AS l ON l.id = x.id ORDER BY l.id FOR UPDATE OF l
+) AS u
+WHERE e.id = u.id AND e.status = 'open';

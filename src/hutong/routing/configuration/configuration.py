@@ -123,6 +123,11 @@ class Configuration:
         """Return the policy of a product."""
         return self.policies.get(product) or self.policies[""]
 
+    def price_of(self, account: str) -> Price | None:
+        """Return the price that is configured for an account; None without one."""
+        configured = self.accounts.get(account)
+        return None if configured is None or configured.price is None else _price(configured.price)
+
     def apply(self, candidate: Candidate) -> Candidate:
         """Return an account, as its adapter describes it, with its configuration applied."""
         configured = self.accounts.get(candidate.name)

@@ -57,6 +57,16 @@ class Price:
             cost -= min(amount_minor * self.subsidy_ppm, self.subsidy_left_minor * _MILLION)
         return (cost + 50) // 100 if cost >= 0 else -((50 - cost) // 100)
 
+    def expected_fee_minor(self, amount_minor: int) -> int | None:
+        """Return what a channel is expected to charge for a payment; None if it depends on the month's volume.
+
+        Half a minor unit is rounded away from zero. A payment that is booked back has its fee back.
+        """
+        if len(self.tiers) > 1 or self.subsidy_ppm:
+            return None
+        fee = (self.ten_thousandths(abs(amount_minor), 0) + 5_000) // 10_000
+        return fee if amount_minor >= 0 else -fee
+
     def after_subsidies(self, used_minor: int) -> Price:
         """Return the price after this much of its subsidy quota has been used."""
         if not used_minor:

@@ -13,6 +13,7 @@ import orjson
 from hutong import db, operators
 from hutong.errors import Conflict
 from hutong.routing.configuration.configuration import UNCONFIGURED, Configuration, read_configuration
+from hutong.routing.configuration.price import Price
 from hutong.routing.errors import ConfigurationRefused, DecisionNotFound, ExperimentUndecided
 from hutong.routing.experiments.experiment import START_EXPERIMENT, latest_experiment, start_experiment
 from hutong.routing.experiments.significance import ExperimentVerdict
@@ -143,6 +144,15 @@ async def load_configuration(tx: db.Tx, version: int) -> Configuration:
         return read_configuration(_read_published(row).document, version=version)
     except ConfigurationRefused as error:
         raise ConfigurationRefused(f"version {version} cannot be read: {error.detail}") from error
+
+
+async def price_at(tx: db.Tx, account: str, at: datetime) -> Price | None:
+    """Return the price that was configured for an account, such as "wechat/main", at an instant; None without one."""
+    row = await sql.configuration_at.fetchrow(tx, at)
+    if row is None:
+        return None
+    published = _read_published(row)
+    return read_configuration(published.document, version=published.version).price_of(account)
 
 
 _read_published = db.reader(PublishedConfiguration, ("version", "document"), document=orjson.loads)

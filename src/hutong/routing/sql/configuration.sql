@@ -23,3 +23,11 @@ SELECT $1::bigint, $2, $3, $4
 WHERE (SELECT coalesce(max(version), 0) FROM routing.configuration) = $1::bigint - 1
 ON CONFLICT DO NOTHING
 RETURNING version;
+
+-- name: configuration_at
+-- The version that was in force at an instant; no row comes back if none was.
+SELECT version, document
+FROM routing.configuration
+WHERE published_at <= $1
+ORDER BY version DESC
+LIMIT 1;

@@ -57,6 +57,7 @@ class AlipaySimulator(Simulator):
     channel = "alipay"
     schedule_s = SCHEDULE_S
     bill_kinds = ("trade",)
+    settlements = (("trade", SELLER_ID),)
     odd_state = "其他"
 
     def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:

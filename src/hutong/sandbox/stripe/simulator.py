@@ -63,6 +63,7 @@ class StripeSimulator(Simulator):
     )
     schedule_s = SCHEDULE_S
     bill_kinds = (KIND,)
+    settlements = ((KIND, ""),)
     odd_state = "payment_reversal"
 
     def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:

@@ -34,7 +34,7 @@ from hutong.sandbox.store import Store
 from hutong.sandbox.unionpay.authorizations import FollowUp, UnionPayAuthorizationSimulator
 from hutong.sandbox.unionpay.bill import order_row, pack_bill, refund_row, settle_date, write_bill
 from hutong.sandbox.unionpay.fields import MESSAGES, Fields, response
-from hutong.sandbox.unionpay.keys import Issued, UnionPaySandboxKeys
+from hutong.sandbox.unionpay.keys import MER_ID, Issued, UnionPaySandboxKeys
 from hutong.sandbox.unionpay.orders import APP_CHANNEL, ASKING_CODE, POOR_CODE, UnionPayOrders
 from hutong.sandbox.unionpay.refunds_and_payouts import UnionPayRefundSimulator
 from hutong.sandbox.unionpay.validation import UnionPayRefusal, check
@@ -51,6 +51,7 @@ class UnionPaySimulator(Simulator):
     interfaces = frozenset({"place", "query", "close", "capture", "refund", "void", "query_refund", "bill"})
     schedule_s = (60, 120, 240, 300)
     bill_kinds = ("trade",)
+    settlements = (("trade", MER_ID),)
     odd_state = "S56"
 
     def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:

@@ -29,7 +29,7 @@ from hutong.sandbox.wechat.complaints import ADDRESS_PATH, PATH, WeChatComplaint
 from hutong.sandbox.wechat.identity import WeChatIdentities
 from hutong.sandbox.wechat.keys import WeChatSandboxKeys
 from hutong.sandbox.wechat.orders import PRODUCTS, WeChatOrders
-from hutong.sandbox.wechat.parties import MERCHANT, PARTIES, PARTY, Party
+from hutong.sandbox.wechat.parties import MERCHANT, PARTIES, PARTY, PROVIDER, Party
 from hutong.sandbox.wechat.protocol import Answer, WeChatProtocol, WeChatRefusal, Work, fail, read_json
 from hutong.sandbox.wechat.refunds_and_payouts import WeChatRefundsAndPayouts
 from hutong.sandbox.wechat.validation import check
@@ -48,6 +48,7 @@ class WeChatSimulator(Simulator):
     )
     schedule_s = SCHEDULE_S
     bill_kinds = (TRADE, FUND_FLOW, PARTNER_TRADE)
+    settlements = ((TRADE, MERCHANT.number), (PARTNER_TRADE, PROVIDER.number))
     odd_state = "REVOKED"
 
     def __init__(self, folder: Path, store: Store, notifier: Notifier) -> None:

@@ -19,7 +19,7 @@ from hutong.reconciliation.expected import export_sides
 from hutong.reconciliation.layers import LAYERS, SideSource
 from hutong.reconciliation.manifest import Manifest
 from hutong.reconciliation.model import DayWindow, Layer
-from hutong.reconciliation.reports import write_merchant_rows
+from hutong.reconciliation.reports import write_differing_rows
 from support.running_platform import PlatformApi, Shop
 
 BILLS = (Layer.PAYMENT_BILL, Layer.REFUND_BILL)
@@ -48,7 +48,7 @@ async def reconciled(platform_api: PlatformApi, left_out: str) -> date:
     layers = tuple(LAYERS[layer] for layer in BILLS)
     plan = Manifest(folder.account, "wechat", day, window, layers, (), "one_sql", hutong.__version__)
     match_layers(folder, plan, matching.engine("one_sql"), Limits(256)).write(folder.manifest)
-    write_merchant_rows(folder)
+    write_differing_rows(folder)
     return day
 
 

@@ -77,11 +77,20 @@ def of_theirs(row: BillRow) -> dict[str, Any]:
 
 
 def ours_of(key: AnswerKey, account: str) -> list[dict[str, Any]]:
-    """Read our rows of all days, each once: the margin of a day is in two of its folders."""
-    files = str(key.folder / account / "*" / "rows" / "*.parquet")
-    cursor = duckdb.connect().execute(f"FROM (SELECT DISTINCT * FROM read_parquet('{files}')) ORDER BY line")
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, values, strict=True)) for values in cursor.fetchall()]
+    """Read our rows of all days, each once: the margin of a day is in two of its folders, with other lines."""
+    often: Counter[str] = Counter()
+    found: list[dict[str, Any]] = []
+    for file in sorted((key.folder / account).glob("*/rows/*.parquet")):
+        cursor = duckdb.connect().execute("FROM read_parquet(?) ORDER BY line", [str(file)])
+        names = [column[0] for column in cursor.description or []]
+        here: Counter[str] = Counter()
+        for values in cursor.fetchall():
+            row = dict(zip(names, values, strict=True)) | {"line": 0}
+            here[repr(row)] += 1
+            if here[repr(row)] > often[repr(row)]:
+                found.append(row)
+        often |= here
+    return found
 
 
 def net(rows: list[dict[str, Any]], fee: int | None = None) -> int:

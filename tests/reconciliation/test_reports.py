@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hutong.errors import NotFound
 from hutong.reconciliation.archive import RunFolder
 from hutong.reconciliation.model import Layer
-from hutong.reconciliation.reports import daily_report, write_merchant_rows
+from hutong.reconciliation.reports import daily_report, write_differing_rows
 from hutong.reconciliation.reports.figures import percent
-from hutong.reconciliation.reports.merchant_rows import merchant_rows
+from hutong.reconciliation.reports.merchant_rows import MerchantRow, merchant_rows
 from reconciliation.kept_days import DAYS, LIMITS, keep_days
 
 BILLS = (Layer.PAYMENT_BILL, Layer.REFUND_BILL)
@@ -82,21 +82,22 @@ def test_per_cent_are_cut_and_only_all_is_a_hundred(part: int, whole: int) -> No
 
 def test_merchants_get_all_of_their_rows_and_no_others_page_by_page(days: Sequence[RunFolder]) -> None:
     assert merchant_rows(days[0], "mer_x", limit=10) == []
-    path = write_merchant_rows(days[0], LIMITS)
+    path = write_differing_rows(days[0], LIMITS)
     content = path.read_bytes()
-    assert write_merchant_rows(days[0], LIMITS).read_bytes() == content
-    merchants = [row[0] for row in duckdb.sql(f"FROM read_parquet('{path}') SELECT DISTINCT merchant").fetchall()]
-    every = 0
-    for merchant in merchants:
-        rows, after = [], 0
-        while page := merchant_rows(days[0], merchant, after=after, limit=7, limits=LIMITS):
+    assert write_differing_rows(days[0], LIMITS).read_bytes() == content
+    matched = [days[0].matched(layer) for layer in BILLS]
+    files = ", ".join(f"'{file}'" for file in (*matched, path))
+    named = duckdb.sql(f"FROM read_parquet([{files}]) SELECT DISTINCT merchant WHERE merchant <> ''").fetchall()
+    states: Counter[str] = Counter()
+    for (merchant,) in named:
+        rows: list[MerchantRow] = []
+        while page := merchant_rows(days[0], merchant, after=rows[-1].place if rows else 0, limit=7, limits=LIMITS):
             rows += page
-            after = page[-1].place
-        assert len({row.place for row in rows}) == len(rows)
-        every += len(rows)
-    assert (every,) == total([path], "count(*)")
-    states = Counter(row[0] for row in duckdb.sql(f"FROM read_parquet('{path}') SELECT status").fetchall())
-    assert states["reconciled"] == total([days[0].matched(layer) for layer in BILLS], "count(*)")[0]
+        assert [row.place for row in rows] == sorted({row.place for row in rows})
+        assert rows == merchant_rows(days[0], merchant, limit=1_000_000, limits=LIMITS)
+        states.update(row.status for row in rows)
+    assert (states["reconciled"],) == total(matched, "count(*)")
+    assert (states["different"] + states["pending"],) == total([path], "count(*)")
     assert states["different"] > 0
     assert states["pending"] > 0
     assert merchant_rows(days[0], "mer_x", limit=10) == []

@@ -97,7 +97,6 @@ class World:
             expects_fees=plan.expects_fees,
             day_no=day_no,
             margin_us=_microseconds(ends_at + plan.window.margin),
-            rows=self.rows,
             booked=booked,
             file=0 if booked else 1,
             out=out,

@@ -39,7 +39,7 @@ class Compiled:
         amounts: The columns of amounts in the units of sums, and those of times; NULL where the form is not the usual.
         outputs: The columns of rows but `file` and `line`; `u_` with a money column's name is it in units.
         valid: Whether the quick way can read the row.
-        plain: Whether, besides, its part of each total follows from the columns of the row.
+        plain: Whether the part of each total that such a row has follows from the columns of the row.
         claims: By total and kind of row, the sum of money columns that is its part; None where there is none.
     """
 
@@ -73,7 +73,10 @@ class Compiled:
 
 
 class _Compiler:
-    def __init__(self, layout: Layout, places: Mapping[str, int], day: date, merchant: str | None) -> None:
+    def __init__(
+        self, layout: Layout, places: Mapping[str, int], day: date, merchant: str | None, *, in_bytes: bool
+    ) -> None:
+        self._in_bytes = in_bytes
         self._layout = layout
         self._places = places
         self._day = day
@@ -91,10 +94,37 @@ class _Compiler:
             elif column.form == "time":
                 amounts[f"d_{name}"] = self._time(name, column)
         units = {name: self._per_kind([sum_of(kind.sum(name)) for kind in self._kinds]) for name in MONEY}
-        valid = self._valid()
         claims = self._claims()
-        plain = "false" if claims is None else " AND ".join([valid, *self._residuals(claims)])
-        return Compiled(texts, amounts, self._kind(), self._factor_of(), units, self._outputs(), valid, plain, claims)
+        plain = "false" if claims is None else " AND ".join(self._residuals(claims)) or "true"
+        return Compiled(
+            self._told(texts), amounts, *self._told({"kind": self._kind(), "factor": self._factor_of()}).values(),
+            units, self._told(self._outputs()), *self._told({"valid": self._valid(), "plain": plain}).values(), claims,
+        )  # fmt: skip
+
+    def _told(self, expressions: Mapping[str, str]) -> dict[str, str]:
+        """Return expressions with their texts as lines hold them in which each byte is a character."""
+        if not self._in_bytes:
+            return dict(expressions)
+        encoding = self._layout.text.encoding
+        return {name: sql.encode(encoding).decode("latin-1") for name, sql in expressions.items()}
+
+    def _is_told(self) -> list[str]:
+        """Return the conditions that the texts of a row are ASCII, or texts of the layout."""
+        if not self._in_bytes:
+            return []
+        known: dict[str, list[str]] = {}
+        for kind in self._kinds:
+            for each in (*kind.all, *kind.any):
+                known.setdefault(each.column, []).extend(each.among or ())
+            if kind.state:
+                known.setdefault(kind.state, []).extend(kind.states or {})
+        parts = []
+        for name in self._used:
+            if self._layout.columns[name].form == "text":
+                texts = [text for text in dict.fromkeys(known.get(name, ())) if not text.isascii()]
+                among = f" OR t_{name} IN ({texts_list(texts)})" if texts else ""
+                parts.append(f"strlen(t_{name}) = length(t_{name}){among}")
+        return parts
 
     def _text(self, name: str) -> str:
         column, text = self._layout.columns[name], self._layout.text
@@ -120,7 +150,8 @@ class _Compiler:
             cast = f"TRY_CAST({text} AS DECIMAL({whole}, {column.written}))"
             scaled = f"CAST({cast} * {10**column.written}::DECIMAL({column.written + 1}, 0) AS BIGINT)"
             more = f" * {10 ** (decimals - column.written)}" if decimals > column.written else ""
-            sql = f"CASE WHEN CAST({cast} AS VARCHAR) = {text} THEN {scaled}{more} END"
+            nothing = "0" + ("." + "0" * column.written if column.written else "")
+            sql = f"CASE WHEN {text} = '{nothing}' THEN 0 WHEN CAST({cast} AS VARCHAR) = {text} THEN {scaled}{more} END"
         else:
             digits = text
             sign = ""
@@ -270,7 +301,7 @@ class _Compiler:
         return f"CAST(d_{name} + to_minutes(CASE t_{column.zone_column} {cases} END) AS DATE)"
 
     def _valid(self) -> str:
-        parts = ["k IS NOT NULL"]
+        parts = ["k IS NOT NULL", *self._is_told()]
         if self._layout.text.prefix and 0 in self._places.values():
             parts.append(f"starts_with(c0, {literal(self._layout.text.prefix)})")
         if any(name in self._places for name in self._layout.merchant):
@@ -360,11 +391,14 @@ def _claim(check: TotalCheck, kind: Kind) -> Sum:
     return {}
 
 
-def compile_layout(layout: Layout, places: Mapping[str, int], day: date, merchant: str | None) -> Compiled:
+def compile_layout(
+    layout: Layout, places: Mapping[str, int], day: date, merchant: str | None, *, in_bytes: bool = False
+) -> Compiled:
     """Return the expressions that read a file.
 
     Args:
         places: Where the layout's columns stand.
         merchant: The merchant's number that every row must name.
+        in_bytes: Whether each byte of the lines is a character.
     """
-    return _Compiler(layout, places, day, merchant).compile()
+    return _Compiler(layout, places, day, merchant, in_bytes=in_bytes).compile()

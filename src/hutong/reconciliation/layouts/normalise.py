@@ -22,7 +22,7 @@ from hutong.reconciliation.layouts.delivery import Bounded, opened
 from hutong.reconciliation.layouts.fixed import spool_fixed
 from hutong.reconciliation.layouts.model import EXCEPTIONS_MAX, MONEY, Layout
 from hutong.reconciliation.layouts.reader import NotThisFile, RowReader, first, regrouped
-from hutong.reconciliation.layouts.spool import Spooled, lines_of, places, spool_lines, totals_of
+from hutong.reconciliation.layouts.spool import Care, Spooled, lines_of, places, spool_lines, totals_of
 from hutong.reconciliation.layouts.tables import spool_values
 from hutong.reconciliation.layouts.totals import ControlTotals
 from hutong.reconciliation.model import RowKind
@@ -68,10 +68,10 @@ def normalise(
     """
     day = day or day_of(layout, files)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".layout-") as scratch:
-        for careful in (False, True):
+        for care in Care:
             work = _Work(layout, files, Path(scratch), account, day, file_index)
             with connect(Path(scratch), memory_mb=memory_mb) as duck:
-                result = work.run(duck, careful=careful)
+                result = work.run(duck, care)
             if result is not None:
                 shutil.move(work.part, out)
                 return result
@@ -97,16 +97,16 @@ class _Work:
         self._faults: list[FaultyRow] = []
         self._slow: list[dict[str, Any]] = []
 
-    def run(self, duck: duckdb.DuckDBPyConnection, *, careful: bool) -> Normalised | None:
-        """Read the file; return None if lines that looked regular were not."""
+    def run(self, duck: duckdb.DuckDBPyConnection, care: Care) -> Normalised | None:
+        """Read the file; return None if its lines were not as regular as they were taken for."""
         layout = self._layout
         with opened(layout, self._files, self._day) as (_, summary):
             stated = totals_of(layout, summary, self._day)
-        self._spooled = self._spool(careful=careful)
+        self._spooled = self._spool(care)
         found = places(layout, self._spooled.names, self._spooled.width)
         merchant = self._merchant_of(stated, found)
         reader = RowReader(layout, found, self._day, merchant)
-        compiled = compile_layout(layout, found, self._day, merchant)
+        compiled = compile_layout(layout, found, self._day, merchant, in_bytes=self._spooled.encoding == "latin-1")
         source = self._source(duck)
         self._write_valid(duck, compiled, source)
         written = self._add_totals(duck, compiled)
@@ -120,7 +120,7 @@ class _Work:
         faults = sorted(self._faults, key=lambda fault: fault.line)
         return Normalised(rows, faults, totals, last or self._day, merchant or reader.merchant or "")
 
-    def _spool(self, *, careful: bool) -> Spooled:
+    def _spool(self, care: Care) -> Spooled:
         layout = self._layout
         with ExitStack() as stack:
 
@@ -130,7 +130,7 @@ class _Work:
             if layout.form == "fixed":
                 return spool_fixed(layout, stream(), self._lines)
             if layout.form == "csv" and not layout.text.quoted:
-                return spool_lines(layout, stream, self._day, self._lines, careful=careful)
+                return spool_lines(layout, stream, self._day, self._lines, care)
             return spool_values(layout, stream(), self._day, self._lines)
 
     def _merchant_of(self, stated: Mapping[str, str], found: Mapping[str, int]) -> str | None:
@@ -147,7 +147,7 @@ class _Work:
         if named or not self._layout.merchant:
             return next(iter(named), None)
         prefix = self._layout.text.prefix
-        with self._lines.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        with self._lines.open(encoding=self._spooled.encoding, errors="replace", newline="\n") as lines:
             for line in lines:
                 values = self._values(line.rstrip("\r\n").removeprefix(prefix))
                 if len(values) == self._spooled.width and any(values):
@@ -170,9 +170,9 @@ class _Work:
             return "nothing"
         end = "\\r\\n" if self._layout.text.line_end == "crlf" and self._spooled.separator != "\x1f" else "\\n"
         return (
-            f"read_csv({literal(self._lines)}, auto_detect=false, columns={{{columns}}}, header=false, quote='', "
-            f"escape='', delim={literal(self._spooled.separator)}, new_line={literal(end)}, ignore_errors=true, "
-            f"max_line_size={1 << 20}, nullstr='\\N\\N')"
+            f"read_csv({literal(self._lines)}, encoding='{self._spooled.encoding}', auto_detect=false, header=false, "
+            f"columns={{{columns}}}, quote='', escape='', delim={literal(self._spooled.separator)}, "
+            f"new_line={literal(end)}, ignore_errors=true, max_line_size={1 << 20}, nullstr='\\N\\N')"
         )
 
     def _columns(self, compiled: Compiled) -> str:
@@ -223,6 +223,8 @@ class _Work:
         self, duck: duckdb.DuckDBPyConnection, compiled: Compiled, source: str, reader: RowReader, missing: int
     ) -> bool:
         """Read the rows that the quick way has left; return False if their lines are not certain."""
+        if self._spooled.encoding != "utf-8":
+            return False
         wrong: list[int] = []
         if missing != self._spooled.stand_ins:
             rows = compiled.rows(source, f"coalesce({compiled.valid}, false) AS valid", self._extra())
@@ -255,10 +257,7 @@ class _Work:
             self._added.add_row(self._certain(reader, texts, line), texts)
             try:
                 reader.check(texts)
-                if line in self._spooled.undecoded or ("\ufffd" in text and self._layout.text.encoding != "utf-8"):
-                    raise BillRefused(f"it is not in {self._layout.text.encoding.upper()}")
-                if text.encode("utf-8", "surrogateescape") != text.encode("utf-8", "replace"):
-                    raise BillRefused("it is not in UTF-8")
+                self._check_characters(line, "".join(texts[name] for name in self._layout.used))
                 self._slow.append(reader.row(texts) | {"file": self._index, "line": line})
             except NotThisFile:
                 raise BillRefused(f"line {line} belongs to another merchant or day") from None
@@ -280,6 +279,18 @@ class _Work:
             raise BillRefused(f"line {line} cannot be read, {reason}, and so the totals prove nothing")
         self._added.add_row(*readings[0])
         self._fault(line, reason, text)
+
+    def _check_characters(self, line: int, text: str) -> None:
+        """Check that what is read of a row is in the file's encoding; a name that was cut off amid a character is not.
+
+        Errors:
+            BillRefused.
+        """
+        encoding = self._layout.text.encoding
+        if line in self._spooled.undecoded or ("\ufffd" in text and encoding != "utf-8"):
+            raise BillRefused(f"it is not in {encoding.upper()}")
+        if text.encode("utf-8", "surrogateescape") != text.encode("utf-8", "replace"):
+            raise BillRefused("it is not in UTF-8")
 
     def _free(self) -> list[str]:
         return [name for name, column in self._layout.columns.items() if column.free]

@@ -1,7 +1,8 @@
-"""From the file as it came to plain lines for DuckDB: framed, in UTF-8, each with the layout's number of values.
+"""From the file as it came to plain lines for DuckDB: framed, each with the layout's number of values.
 
-Blocks of lines that look regular are copied; others are looked at line by line. A row that is not regular leaves empty
-rows in its place, as many as it has lines, so that the number of a line is its place.
+Most files are regular, and their lines are copied as they are: DuckDB counts them, and leaves out those of other forms.
+Where one was left out, the blocks of lines that look regular are copied, and others are looked at line by line. A row
+that is not regular leaves empty rows in its place, as many as it has lines, so that the number of a line is its place.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from enum import IntEnum
 from pathlib import Path
 from typing import IO
 
@@ -22,10 +24,23 @@ LINE_MAX = 1 << 18
 TAIL = 1 << 16
 """Bytes that are kept back, since the last lines may be totals."""
 BOM = b"\xef\xbb\xbf"
+_AS_LATIN = bytes(range(0x80)) + b"\xa0" * 0x20 + bytes(range(0xA0, 0x100))
+"""DuckDB does not take the bytes from 0x80 to 0x9f as characters. No text that is told by its bytes has one."""
+
+
+class Care(IntEnum):
+    """How closely the lines are looked at."""
+
+    TRUSTING = 0
+    """As little as possible; where the layout's texts can be told by their bytes, characters are not decoded."""
+    CHECKED = 1
+    """Each block, and the lines of those that do not look regular."""
+    CAREFUL = 2
+    """Each line."""
 
 
 class LookCloser(Exception):
-    """A block looked regular and was not: every line must be looked at."""
+    """The lines are not as regular as they were taken for."""
 
 
 @dataclass(slots=True)
@@ -36,6 +51,7 @@ class Spooled:
         names: The header's columns; empty without a header.
         width: Values of each line.
         separator: Between them.
+        encoding: Of the lines: "utf-8", or "latin-1" where each byte is a character.
         skipped: Lines of the file before the first row.
         rows: Lines written, with those that stand for irregular rows.
         stand_ins: How many lines stand for irregular rows, and for empty lines.
@@ -48,6 +64,7 @@ class Spooled:
     names: tuple[str, ...] = ()
     width: int = 0
     separator: str = ""
+    encoding: str = "utf-8"
     skipped: int = 0
     rows: int = 0
     stand_ins: int = 0
@@ -80,17 +97,13 @@ def places(layout: Layout, names: Sequence[str], width: int) -> dict[str, int]:
 
 
 class _LineSpooler:
-    """Copies the lines of a file whose values stand between separators.
+    """Copies the lines of a file whose values stand between separators."""
 
-    Args:
-        careful: Whether every line is looked at.
-    """
-
-    def __init__(self, layout: Layout, day: date, out: IO[bytes], *, careful: bool) -> None:
+    def __init__(self, layout: Layout, day: date, out: IO[bytes], care: Care) -> None:
         self._layout = layout
         self._day = day
         self._out = out
-        self._careful = careful
+        self._care = care
         text = layout.text
         self._crlf = text.line_end == "crlf"
         self._separator = text.separator.encode(text.encoding)
@@ -99,13 +112,15 @@ class _LineSpooler:
         self._starts = bool(text.row_start or text.prefix)
         self._pending: list[bytes] = []
         self.result = Spooled(separator=text.separator)
+        if care is Care.TRUSTING and layout.is_told_in_bytes:
+            self.result.encoding = "latin-1"
 
     def run(self, stream: Bounded) -> Spooled:
         """Copy a file.
 
         Errors:
             BillRefused: its frame does not hold, or too many rows are irregular.
-            LookCloser: it must be copied carefully.
+            LookCloser: it must be copied with more care.
         """
         buffer = self._head(stream)
         while True:
@@ -195,14 +210,18 @@ class _LineSpooler:
         if not block:
             return
         lines = block.count(b"\n")
-        if not self._careful and not self._pending and self._is_regular(block, lines):
+        if not self._pending and (
+            self._care is Care.TRUSTING or (self._care is Care.CHECKED and self._is_regular(block, lines))
+        ):
             stripped = self._stripped(block) if self._layout.text.strip else block
-            text = None if stripped is None else self._recoded(stripped)
-            if text is not None:
+            text = None if stripped is None or b"\0" in stripped else self._recoded(stripped)
+            if text is not None and (not self._starts or self._begins_row(block)):
                 self._out.write(text)
                 self.result.rows += lines
                 return
-        if self._starts and not self._pending and not self._begins_row(block) and not self._careful:
+        if self._care is Care.TRUSTING or (
+            self._care is Care.CHECKED and self._starts and not self._pending and not self._begins_row(block)
+        ):
             raise LookCloser
         ended = block.split(b"\n")[:-1]
         for line in ended:
@@ -211,16 +230,14 @@ class _LineSpooler:
             self._pending.append(line)
             if sum(map(len, self._pending)) > LINE_MAX:
                 raise BillRefused(f"line {self.result.skipped + self.result.rows + 1} is too long, or cut off")
-        if not self._careful:
+        if self._care is not Care.CAREFUL:
             self._flush()
 
     def _is_regular(self, block: bytes, lines: int) -> bool:
-        if b"\0" in block or block.count(self._separator) != lines * (self.result.width - 1):
+        if block.count(self._separator) != lines * (self.result.width - 1):
             return False
-        if self._prefix:
-            end = b"\r\n" if self._crlf else b"\n"
-            return block.startswith(self._prefix) and block.count(end + self._prefix) == lines - 1
-        return not self._starts or self._begins_row(block)
+        end = b"\r\n" if self._crlf else b"\n"
+        return not self._prefix or block.count(end + self._prefix) == lines - 1
 
     def _stripped(self, block: bytes) -> bytes | None:
         """Return a block without the blanks around its values; None if the quick way does not do.
@@ -228,18 +245,17 @@ class _LineSpooler:
         It does where all tabs stand behind a value and nowhere else, and no value begins or ends with a space.
         """
         separator, end = self._separator, b"\r\n" if self._crlf else b"\n"
-        tabs = block.count(b"\t")
-        if tabs:
-            if tabs != block.count(b"\t" + separator) + block.count(b"\t" + end):
-                return None
-            block = block.translate(None, b"\t")
+        if b"\t" in block:
+            block = block.replace(b"\t" + separator, separator).replace(b"\t" + end, end)
         around = (b" " + separator, separator + b" ", b" " + end, end + b" ")
-        return None if block.startswith(b" ") or any(each in block for each in around) else block
+        return None if block.startswith(b" ") or b"\t" in block or any(each in block for each in around) else block
 
     def _begins_row(self, block: bytes) -> bool:
         return self._start.match(block[:256].decode(self._layout.text.encoding, "replace")) is not None
 
     def _recoded(self, block: bytes) -> bytes | None:
+        if self.result.encoding == "latin-1":
+            return block.translate(_AS_LATIN)
         if self._layout.text.encoding in ("utf-8", "ascii"):
             return block
         try:
@@ -305,12 +321,12 @@ def match_lines(patterns: Sequence[str], lines: Sequence[str], day: date, first:
     return groups
 
 
-def spool_lines(layout: Layout, stream: Callable[[], Bounded], day: date, path: Path, *, careful: bool) -> Spooled:
-    """Copy a file to lines for DuckDB; every line is looked at if blocks that look regular are not."""
-    for care in (True,) if careful else (False, True):
+def spool_lines(layout: Layout, stream: Callable[[], Bounded], day: date, path: Path, care: Care) -> Spooled:
+    """Copy a file to lines for DuckDB, with the care that is asked for, or with more where that is needed."""
+    for each in (each for each in Care if each >= care):
         try:
             with path.open("wb") as out:
-                return _LineSpooler(layout, day, out, careful=care).run(stream())
+                return _LineSpooler(layout, day, out, each).run(stream())
         except LookCloser:
             continue
     raise BillRefused("the rows of the file do not begin as the layout states")
@@ -325,7 +341,7 @@ def lines_of(path: Path, wanted: Sequence[int]) -> Iterator[tuple[int, str]]:
             if number is None:
                 return
             if place == number:
-                yield place, line.rstrip(b"\r\n").decode()
+                yield place, line.rstrip(b"\r\n").decode("utf-8", "replace")
                 number = next(numbers, None)
 
 

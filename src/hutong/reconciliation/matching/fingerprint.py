@@ -21,7 +21,7 @@ from hutong.reconciliation.matching.classify import FORMAT, classify, conclude, 
 from hutong.reconciliation.matching.model import MATCHED_COLUMNS, MatchJob, MatchResult
 from hutong.reconciliation.matching.one_sql import OneSqlEngine
 from hutong.reconciliation.matching.partitions import Partitions
-from hutong.reconciliation.matching.sides import CARRY, MATCHED_ORDER, ROWS, LayerRules, rows_in, rows_of
+from hutong.reconciliation.matching.sides import CARRY, MATCHED, MATCHED_ORDER, ROWS, LayerRules, rows_in, rows_of
 from hutong.reconciliation.matching.totals import prove_certain
 from hutong.reconciliation.model import RowState
 from hutong.reconciliation.rows import MONEY_COLUMNS
@@ -39,13 +39,15 @@ class Found:
     """The pairs, by the places of the rows of ours.
 
     Attributes:
-        paired_ours, paired_theirs: By place, whether the row has its partner.
+        paired: By place of ours, whether the row has its partner.
+        left_ours, left_theirs: By place, whether the row is one of the layer and has none.
         columns: By place of ours, what a pair has of theirs.
         in_order: Whether the rows of ours come in the order of matched rows.
     """
 
-    paired_ours: np.ndarray[Any, Any]
-    paired_theirs: np.ndarray[Any, Any]
+    paired: np.ndarray[Any, Any]
+    left_ours: np.ndarray[Any, Any]
+    left_theirs: np.ndarray[Any, Any]
     columns: dict[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     in_order: bool = True
 
@@ -85,26 +87,29 @@ class FingerprintEngine:
         """Return the certain pairs."""
         import numpy as np
 
-        rules, rows = LayerRules(job.layer), sum(rows_in(connection, path) for path in (*job.ours, *job.theirs))
+        rules = LayerRules(job.layer)
+        count_ours, count_theirs = (
+            sum(rows_in(connection, path) for path in files) for files in (job.ours, job.theirs)
+        )
         unknown_fee = rules.fee and _has_unknown_fee(connection)
         payload = _payload(rules, unknown_fee=unknown_fee)
-        theirs = Partitions(work, "theirs", rows)
+        found = Found(*(np.zeros(count, dtype=bool) for count in (count_ours, count_ours, count_theirs)))
+        theirs = Partitions(work, "theirs", count_ours + count_theirs)
         for columns in _slices(connection, job, job.theirs, {**self._hashes(rules, unknown_fee, "theirs"), **payload}):
+            found.left_theirs[columns["pos"]] = True
             theirs.add(columns)
-        ours = Partitions(work, "ours", rows)
+        ours = Partitions(work, "ours", count_ours + count_theirs)
         places = {"day": "(day - DATE '1970-01-01')::BIGINT", "file": "file::BIGINT", "line": "line"}
-        in_order, last = True, None
+        last = None
         for columns in _slices(connection, job, job.ours, {**self._hashes(rules, unknown_fee, "ours"), **places}):
             order = [columns.pop(name) for name in places]
-            if in_order:
-                in_order, last = _increases(order, last)
+            if found.in_order:
+                found.in_order, last = _increases(order, last)
+            found.left_ours[columns["pos"]] = True
             ours.add(columns)
-        total = sum(rows_in(connection, path) for path in job.ours)
-        found = Found(
-            np.zeros(total, dtype=bool), np.zeros(sum(rows_in(connection, path) for path in job.theirs), dtype=bool)
-        )
-        found.in_order = in_order
-        found.columns = {name: np.zeros(total, dtype=np.uint32 if name == "frame" else np.int64) for name in payload}
+        found.columns = {
+            name: np.zeros(count_ours, dtype=np.uint64 if name == "frame" else np.int64) for name in payload
+        }
         for place in range(ours.count):
             _pair(ours.read(place), theirs.read(place), ours.bits, found)
         return found
@@ -129,12 +134,12 @@ class FingerprintEngine:
         } | {"pos": "pos"}
 
 
-_FRAME = '"file", "day", batch, settle_day'
+_FRAME = 'hash("file", "day", batch, settle_day)'
 
 
 def _payload(rules: LayerRules, *, unknown_fee: bool) -> dict[str, str]:
     """Return what a pair has of theirs that ours does not have too."""
-    payload = {"theirs_line": "line", "frame": f"(hash({_FRAME}) % 4294967296)::UINTEGER"}
+    payload = {"theirs_line": "line", "frame": _FRAME}
     own = [column for column in MONEY_COLUMNS if column not in rules.plain and column != "fee"]
     payload |= {column: column for column in own}
     if unknown_fee or not rules.fee:
@@ -208,8 +213,9 @@ def _pair(
         equal |= ours["f"][at_ours] == theirs["u"][at_theirs]
     at_ours, at_theirs = at_ours[equal], at_theirs[equal]
     places = ours["pos"][at_ours]
-    found.paired_ours[places] = True
-    found.paired_theirs[theirs["pos"][at_theirs]] = True
+    found.paired[places] = True
+    found.left_ours[places] = False
+    found.left_theirs[theirs["pos"][at_theirs]] = False
     for name in found.columns:
         found.columns[name][places] = theirs[name][at_theirs]
 
@@ -218,8 +224,8 @@ def _rest(connection: duckdb.DuckDBPyConnection, found: Found) -> None:
     """Make `rest_ours` and `rest_theirs` of the rows without a certain partner."""
     import numpy as np
 
-    for side, paired in (("ours", found.paired_ours), ("theirs", found.paired_theirs)):
-        connection.register("left_over", {"pos": np.flatnonzero(~paired)})
+    for side, left in (("ours", found.left_ours), ("theirs", found.left_theirs)):
+        connection.register("left_over", {"pos": np.flatnonzero(left)})
         connection.execute(f"""
             CREATE TABLE rest_{side} AS SELECT {CARRY}, pos FROM all_{side}
             SEMI JOIN left_over USING (pos)
@@ -231,41 +237,48 @@ def _write(connection: duckdb.DuckDBPyConnection, job: MatchJob, found: Found, p
     """Write the matched rows: ours in their order, each beside what is its own of theirs."""
     connection.execute(f"""
         CREATE TABLE frames AS
-        SELECT DISTINCT (hash({_FRAME}) % 4294967296)::UINTEGER AS frame, {_FRAME}
-        FROM all_theirs
+        SELECT DISTINCT {_FRAME} AS frame, file AS theirs_file, day AS theirs_day, batch, settle_day FROM all_theirs
     """)
-    import numpy as np
-
-    places = np.arange(len(found.paired_ours))
-    connection.register("found", {"pos": places, "paired": found.paired_ours, **found.columns})
+    # A pair of what was left over has a frame of its own, with all that it states. The row that is deleted hides from
+    # DuckDB which columns are never NULL, as in `classify`.
+    connection.execute("INSERT INTO frames (frame) VALUES (NULL)")
+    connection.execute(f"""
+        CREATE TABLE all_frames AS
+        SELECT frame, {MATCHED}
+        FROM (FROM frames UNION ALL BY NAME SELECT hash('rest', pos) AS frame, * FROM rest_pairs)
+    """)
+    connection.execute("DELETE FROM all_frames WHERE frame IS NULL")
+    rest = connection.execute("SELECT pos, hash('rest', pos) AS frame FROM rest_pairs").fetchnumpy()
+    found.columns["frame"][rest["pos"]] = rest["frame"]
+    found.paired[rest["pos"]] = True
+    connection.register("found", {"paired": found.paired, **found.columns})
     # One reader for all files: the parts of a union would be read at the same time, and lose their places.
     ours = (
         f"SELECT {ROWS} FROM read_parquet({literals(job.ours)}, union_by_name = true)" if job.ours else "FROM all_ours"
     )
     rules = LayerRules(job.layer)
+    framed = ("theirs_file", "theirs_day", "batch", "settle_day")
     own = {
-        "key": f'o."{job.layer.key}"', "quality": "CASE WHEN o.day = f.day THEN 'exact' ELSE 'cross_day' END",
-        "ours_file": "o.file", "ours_line": "o.line", "theirs_file": "f.file", "theirs_line": "p.theirs_line",
-        "ours_day": "o.day", "theirs_day": "f.day", "batch": "f.batch", "settle_day": "f.settle_day",
+        "key": f'o."{job.layer.key}"', "quality": "CASE WHEN o.day = f.theirs_day THEN 'exact' ELSE 'cross_day' END",
+        "ours_file": "o.file", "ours_line": "o.line", "ours_day": "o.day", "theirs_line": "p.theirs_line",
     }  # fmt: skip
     own |= {column: f"p.{column}" for column in MONEY_COLUMNS if column in found.columns}
     if "fee" in found.columns:
         own["fee"] = f"nullif(p.fee, {_NO_FEE})"
     elif rules.fee:
         own["fee"] = "o.fee"
-    columns = ", ".join(
-        f'CASE WHEN p.paired THEN {own.get(name, f"o.{name}")} ELSE r."{name}" END::{kind} AS "{name}"'
-        for name, kind in MATCHED_COLUMNS.items()
-    )
+    own = {name: own.get(name, f"o.{name}") for name in MATCHED_COLUMNS}
+    made = {name: f"CASE WHEN f.quality IS NULL THEN {sql} ELSE f.{name} END" for name, sql in own.items()}
+    made |= {name: f"f.{name}" for name in framed}
+    columns = ", ".join(f'{made[name]}::{kind} AS "{name}"' for name, kind in MATCHED_COLUMNS.items())
     # The rows of ours must stream past the small tables, so that they keep their order.
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     order = "" if found.in_order else f"ORDER BY {MATCHED_ORDER}"
     connection.execute(f"""
         COPY (
             SELECT {columns}
-            FROM ({ours}) AS o POSITIONAL JOIN found AS p
-            LEFT JOIN frames AS f ON f.frame = p.frame AND p.paired LEFT JOIN rest_pairs AS r ON r.pos = p.pos
-            WHERE p.paired OR r.pos IS NOT NULL {order}
+            FROM ({ours}) AS o POSITIONAL JOIN found AS p JOIN all_frames AS f ON f.frame = p.frame
+            WHERE p.paired {order}
         ) TO {literal(path)} {FORMAT}
     """)
     connection.execute("RESET disabled_optimizers")

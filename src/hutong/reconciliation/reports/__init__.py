@@ -2,7 +2,7 @@
 
 from hutong.reconciliation.reports.daily import daily_report
 from hutong.reconciliation.reports.figures import explained, read_figures
-from hutong.reconciliation.reports.merchant_rows import MerchantSummary, summarize_merchants, write_merchant_rows
+from hutong.reconciliation.reports.merchant_rows import MerchantSummary, summarize_merchants, write_differing_rows
 from hutong.reconciliation.reports.statement import StatementPage, merchant_statement
 
 __all__ = [
@@ -13,5 +13,5 @@ __all__ = [
     "merchant_statement",
     "read_figures",
     "summarize_merchants",
-    "write_merchant_rows",
+    "write_differing_rows",
 ]

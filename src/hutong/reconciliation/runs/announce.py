@@ -82,9 +82,9 @@ def read_announcement(folder: RunFolder, manifest: Manifest, limits: Limits, *, 
                 }
                 for currency, entry in sorted(by_currency.items())
             ]
-    explained = reports.explained(reports.read_figures(folder, limits))
-    figures = {"matched": matched, "differences": differences, "explained": explained}
-    return Announcement(figures, reports.summarize_merchants(folder, limits) if has_merchants else ())
+    found = reports.read_figures(folder, limits, with_content=has_merchants)
+    figures = {"matched": matched, "differences": differences, "explained": reports.explained(found)}
+    return Announcement(figures, reports.summarize_merchants(folder, found, limits) if has_merchants else ())
 
 
 async def announce(

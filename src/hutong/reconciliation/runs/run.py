@@ -101,6 +101,6 @@ def _compute(
     if day.party.source is FileSource.BANK:
         arrivals = bank.read_arrivals(day.folder, memory_mb=config.memory_mb)
     else:
-        reports.write_merchant_rows(day.folder, limits)
+        reports.write_differing_rows(day.folder, limits)
     announcement = read_announcement(day.folder, manifest, limits, has_merchants=day.party.source is FileSource.BILL)
     return manifest, results, arrivals, announcement

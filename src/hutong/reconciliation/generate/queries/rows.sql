@@ -1,4 +1,4 @@
--- Our rows of a day, and those within the margin after its end, in the form that both sides have.
+-- Our rows of a day, and those within the margin after its end, in the form and the order that an export has.
 COPY (
 SELECT kind,
     CASE kind WHEN 'payment' THEN 'att_' || body WHEN 'refund' THEN 'ref_' || body ELSE '' END AS key,
@@ -11,8 +11,9 @@ SELECT kind,
     CASE WHEN $expects_fees OR kind = 'dispute' THEN fee END AS fee,
     state, '' AS batch, NULL::DATE AS settle_day, '' AS memo,
     CASE kind WHEN 'payment' THEN 'pay_' WHEN 'refund' THEN 'ref_' ELSE 'dsp_' END || body AS reference,
-    $file AS file, i + 1 + again * $rows AS line
+    $file AS file, row_number() OVER (ORDER BY moment, kind, key, currency, state) AS line
 FROM ours
 WHERE (our_day_no = $day_no OR (our_day_no = $day_no + 1 AND moment < make_timestamp($margin_us)))
     AND (state = 'succeeded') = $booked
+ORDER BY line
 ) TO '$out' (FORMAT parquet, COMPRESSION lz4_raw, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)

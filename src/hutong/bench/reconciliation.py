@@ -106,7 +106,7 @@ def measure_recon(
     figures.whole_s = whole.seconds
     figures.ratio_limit = figures.whole_s / figures.limit_s
     figures.ratio_sql = figures.match_s / figures.one_sql_s
-    figures.stages = {name: getattr(whole, f"{name}_s") for name in ("receive", "normalise", "expect", "match", "book")}
+    figures.stages = {name: getattr(whole, f"{name}_s") for name in ("receive", "read", "run")}
     figures.found, figures.planted = whole.found, whole.planted
     figures.holds = figures.found == figures.planted
     figures.peak_mb["max"] = max(figures.peak_mb[name] for name in ("normalise", "match", "whole"))

@@ -62,10 +62,8 @@ class Whole:
     """The times of the whole job, in seconds, and what it has found."""
 
     receive_s: float = 0.0
-    normalise_s: float = 0.0
-    expect_s: float = 0.0
-    match_s: float = 0.0
-    book_s: float = 0.0
+    read_s: float = 0.0
+    run_s: float = 0.0
     found: int = 0
     planted: int = 0
     counts: dict[str, int] = field(default_factory=dict)
@@ -73,7 +71,7 @@ class Whole:
     @property
     def seconds(self) -> float:
         """From the bills as delivered to their booking."""
-        return self.receive_s + self.normalise_s + self.expect_s + self.match_s + self.book_s
+        return self.receive_s + self.read_s + self.run_s
 
 
 def make(job: StageJob) -> generate.AnswerKey:
@@ -120,7 +118,7 @@ def limit(job: StageJob) -> tuple[float, float]:
     """Return the seconds of parsing the bills' decoded CSV, and of a hash join of the keys; the best of repetitions."""
     decoded = [(plan.channel, _decode(plan.channel, bill, job.folder)) for plan, _, bill in job.accounts]
     with duckdb.connect() as duck:
-        duck.execute("SET threads = 2")
+        duck.execute("SET threads = 2; SET enable_progress_bar = false")
         parse_s = _best(lambda: _parse(duck, decoded))
         ours = [str(folder.rows(SideSource.JOURNAL)) for _, folder, _ in job.accounts]
         theirs = [str(folder.rows(SideSource.BILL)) for _, folder, _ in job.accounts]
@@ -219,43 +217,41 @@ async def _whole(job: StageJob, settings: app.Settings, figures: Whole) -> None:
     async with app.open_platform(settings) as platform:
         use = platform.reconciliation
         parties = {party.channel: party for party in await reconciliation.list_parties(use)}
+        days: list[tuple[reconciliation.Counterparty, date]] = []
+        start = time.monotonic()
         for plan, made, bill in job.accounts:
             party = parties[plan.channel]
             party = replace(party, layers=tuple(reconciliation.LAYERS[layer] for layer in _LAYERS))
+            days.append((party, made.day))
             _give_rows(made, RunFolder(settings.recon_folder or job.folder, party.name, made.day))
-            start = time.monotonic()
             with reconciliation.files.staging(use) as staged:
                 os.link(bill, staged / "bill")
                 incoming = reconciliation.files.Incoming(party, plan.layout, staged / "bill", bill.name, made.day)
-                file = await reconciliation.files.receive(use, incoming)
-            figures.receive_s += time.monotonic() - start
-            start = time.monotonic()
-            await reconciliation.files.read_file(use, file.file_id)
-            figures.normalise_s += time.monotonic() - start
-            await _run(use, party, made.day, figures)
+                await reconciliation.files.receive(use, incoming)
+        received = time.monotonic()
+        await reconciliation.files.read_received(use)
+        read = time.monotonic()
+
+        async def run(shared: reconciliation.Reconciliation, day: tuple[reconciliation.Counterparty, date]) -> int:
+            return await _run(shared, *day, figures)
+
+        figures.found = await use.for_each(days, run)
+        figures.receive_s, figures.read_s, figures.run_s = received - start, read - received, time.monotonic() - read
 
 
 async def _run(
     use: reconciliation.Reconciliation, party: reconciliation.Counterparty, day: date, figures: Whole
-) -> None:
-    begun: list[tuple[str, float]] = []
-
-    async def report(_day: date, stage: reconciliation.runs.Stage) -> None:
-        begun.append((stage.value, time.monotonic()))
-
-    outcomes = await reconciliation.runs.run_day(use, party, day, report=report)
-    for (name, start), (_, end) in zip(begun, [*begun[1:], ("", time.monotonic())], strict=True):
-        setattr(figures, f"{name}_s", getattr(figures, f"{name}_s") + end - start)
+) -> int:
+    """Run a day; return the number of differences."""
+    outcomes = await reconciliation.runs.run_day(use, party, day)
     for outcome in outcomes:
         for name, count in (outcome.differences or {}).items():
             figures.counts[name] = figures.counts.get(name, 0) + count
     folder = RunFolder(use.config.folder, party.name, day)
+    files = [str(folder.differences(layer)) for layer in _LAYERS]
     with duckdb.connect() as duck:
-        for layer in _LAYERS:
-            ((count,),) = duck.execute(
-                "SELECT count(*) FROM read_parquet($file)", {"file": str(folder.differences(layer))}
-            ).fetchall()
-            figures.found += count
+        ((count,),) = duck.execute("SELECT count(*) FROM read_parquet($files)", {"files": files}).fetchall()
+    return int(count)
 
 
 def _give_rows(made: RunFolder, folder: RunFolder) -> None:

@@ -35,6 +35,7 @@ def connect(scratch: Path, *, memory_mb: int = 512, threads: int = 2) -> Iterato
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
+        connection.execute("SET enable_progress_bar = false")
         yield connection
     finally:
         connection.close()

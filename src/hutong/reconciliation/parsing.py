@@ -88,6 +88,7 @@ def read_original(
         day=day,
         file_index=place,
         memory_mb=limits.memory_mb,
+        threads=limits.threads,
     )
     if file.source is FileSource.BANK:
         bank.finish_rows(out)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from hutong import channels, db
 from hutong.clock import Clock
@@ -13,6 +15,9 @@ from hutong.reconciliation.computation import Limits
 from hutong.reconciliation.expected import WindowSetting
 from hutong.reconciliation.tolerances import Tolerances
 
+T = TypeVar("T")
+_AT_ONCE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationConfig:
@@ -20,7 +25,8 @@ class ReconciliationConfig:
 
     Attributes:
         folder: Under which every account's day has a folder.
-        memory_mb: The most that a run may hold in memory.
+        memory_mb: The most that runs at the same time may hold in memory together.
+        threads: How many threads they use together.
         upload_bytes_max: The size of the largest file that is taken.
         engine: The name of the engine that matches.
         spark_master: The address of the cluster that the engine `spark` uses.
@@ -32,6 +38,7 @@ class ReconciliationConfig:
 
     folder: Path
     memory_mb: int = 512
+    threads: int = 2
     upload_bytes_max: int = 4 << 30
     engine: str = "fingerprint"
     spark_master: str = "local[2]"
@@ -42,7 +49,12 @@ class ReconciliationConfig:
     @property
     def limits(self) -> Limits:
         """The bounds of a computation."""
-        return Limits(self.memory_mb)
+        return Limits(self.memory_mb, self.threads)
+
+    @property
+    def at_once_max(self) -> int:
+        """How many accounts are worked on at the same time: a cluster has one driver."""
+        return 1 if self.engine == "spark" else _AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +66,16 @@ class Reconciliation:
     config: ReconciliationConfig
     clock: Clock
     ids: Ids
+
+    async def for_each(self, accounts: Sequence[T], work: Callable[[Reconciliation, T], Awaitable[int]]) -> int:
+        """Do the work of several accounts, some at the same time, which share memory and threads; return the sum."""
+        at_once = min(self.config.at_once_max, len(accounts)) or 1
+        memory_mb, threads = self.config.memory_mb // at_once, max(1, self.config.threads // at_once)
+        shared = replace(self, config=replace(self.config, memory_mb=memory_mb, threads=threads))
+        gate = asyncio.Semaphore(at_once)
+
+        async def one(account: T) -> int:
+            async with gate:
+                return await work(shared, account)
+
+        return sum(await asyncio.gather(*map(one, accounts)))

@@ -103,15 +103,22 @@ async def read_received(use: Reconciliation) -> int:
     One that cannot be read now, such as one of an account whose credentials are locked, holds up no other.
     """
     async with use.database.transaction() as tx:
-        file_ids = [row["id"] for row in await sql.unread_files.fetch(tx)]
-    count = 0
+        rows = await sql.unread_files.fetch(tx)
+    by_account: dict[UUID, list[UUID]] = {}
+    for row in rows:
+        by_account.setdefault(row["account_id"], []).append(row["id"])
+    return await use.for_each(list(by_account.values()), _read_files)
+
+
+async def _read_files(use: Reconciliation, file_ids: Sequence[UUID]) -> int:
+    read = 0
     for file_id in file_ids:
         try:
             await read_file(use, file_id)
-            count += 1
+            read += 1
         except Exception as error:  # noqa: BLE001 - one file's trouble, whatever it is, must not hold up the others
             _unread.write(file=ids.encode(FILE_PREFIX, file_id), reason=str(error))
-    return count
+    return read
 
 
 def _read(use: Reconciliation, party: Counterparty, file: BillFile, others: Sequence[BillFile]) -> _Outcome:

@@ -45,6 +45,7 @@ def normalise(
     day: date | None,
     file_index: int = 0,
     memory_mb: int = 512,
+    threads: int = 2,
 ) -> Normalised:
     """Read the files of one delivery into rows.
 
@@ -54,7 +55,7 @@ def normalise(
         account: The merchant's number that the file and its rows must name; by default that of its first row.
         day: The day that the file covers; None for the one that the file itself names.
         file_index: The value of the column `file`.
-        memory_mb: The most that DuckDB may hold.
+        memory_mb, threads: What DuckDB may use.
 
     Effects:
         Writes `out` whole, or not at all.
@@ -70,7 +71,7 @@ def normalise(
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".layout-") as scratch:
         for care in Care:
             work = _Work(layout, files, Path(scratch), account, day, file_index)
-            with connect(Path(scratch), memory_mb=memory_mb) as duck:
+            with connect(Path(scratch), memory_mb=memory_mb, threads=threads) as duck:
                 result = work.run(duck, care)
             if result is not None:
                 shutil.move(work.part, out)

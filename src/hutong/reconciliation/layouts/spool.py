@@ -19,11 +19,13 @@ from hutong.channels import BillRefused
 from hutong.reconciliation.layouts.delivery import Bounded, dated
 from hutong.reconciliation.layouts.model import EXCEPTIONS_MAX, Layout
 
-BLOCK = 8 << 20
+BLOCK = 1 << 20
+"""Bytes that are read at a time. Larger blocks are given back to the system each time, which costs more."""
 LINE_MAX = 1 << 18
 TAIL = 1 << 16
 """Bytes that are kept back, since the last lines may be totals."""
 BOM = b"\xef\xbb\xbf"
+_TAB, _SPACE = b"\t "
 _AS_LATIN = bytes(range(0x80)) + b"\xa0" * 0x20 + bytes(range(0xA0, 0x100))
 """DuckDB does not take the bytes from 0x80 to 0x9f as characters. No text that is told by its bytes has one."""
 
@@ -210,18 +212,13 @@ class _LineSpooler:
         if not block:
             return
         lines = block.count(b"\n")
-        if not self._pending and (
-            self._care is Care.TRUSTING or (self._care is Care.CHECKED and self._is_regular(block, lines))
-        ):
-            stripped = self._stripped(block) if self._layout.text.strip else block
-            text = None if stripped is None or b"\0" in stripped else self._recoded(stripped)
-            if text is not None and (not self._starts or self._begins_row(block)):
-                self._out.write(text)
-                self.result.rows += lines
-                return
-        if self._care is Care.TRUSTING or (
-            self._care is Care.CHECKED and self._starts and not self._pending and not self._begins_row(block)
-        ):
+        trusted = self._care is Care.TRUSTING or (self._care is Care.CHECKED and self._is_regular(block, lines))
+        if trusted and not self._pending and (text := self._as_lines(block)) is not None:
+            self._out.write(text)
+            self.result.rows += lines
+            return
+        begins = self._pending or not self._starts or self._begins_row(block)
+        if self._care is Care.TRUSTING or (self._care is Care.CHECKED and not begins):
             raise LookCloser
         ended = block.split(b"\n")[:-1]
         for line in ended:
@@ -233,6 +230,13 @@ class _LineSpooler:
         if self._care is not Care.CAREFUL:
             self._flush()
 
+    def _as_lines(self, block: bytes) -> bytes | None:
+        """Return a block as DuckDB is to read it; None if the quick way does not do."""
+        stripped = self._stripped(block) if self._layout.text.strip else block
+        if stripped is None or b"\0" in stripped or (self._starts and not self._begins_row(block)):
+            return None
+        return self._recoded(stripped)
+
     def _is_regular(self, block: bytes, lines: int) -> bool:
         if block.count(self._separator) != lines * (self.result.width - 1):
             return False
@@ -240,15 +244,21 @@ class _LineSpooler:
         return not self._prefix or block.count(end + self._prefix) == lines - 1
 
     def _stripped(self, block: bytes) -> bytes | None:
-        """Return a block without the blanks around its values; None if the quick way does not do.
+        """Return a block without the tabs behind its values; None if blanks or tabs stand elsewhere around them."""
+        import numpy as np
 
-        It does where all tabs stand behind a value and nowhere else, and no value begins or ends with a space.
-        """
-        separator, end = self._separator, b"\r\n" if self._crlf else b"\n"
-        if b"\t" in block:
-            block = block.replace(b"\t" + separator, separator).replace(b"\t" + end, end)
-        around = (b" " + separator, separator + b" ", b" " + end, end + b" ")
-        return None if block.startswith(b" ") or b"\t" in block or any(each in block for each in around) else block
+        if len(self._separator) > 1 or block[0] == _SPACE:
+            return None
+        characters, ends = np.frombuffer(block, np.uint8), np.zeros(256, bool)
+        ends[[self._separator[0], *b"\r\n"]] = True
+        tabs, spaces = (np.flatnonzero(characters == mark) for mark in (_TAB, _SPACE))
+        # The first is no space, and the last is the end of a line.
+        if not ends[characters[tabs + 1]].all():
+            return None
+        ends[_TAB] = True
+        if ends[characters[spaces - 1]].any() or ends[characters[spaces + 1]].any():
+            return None
+        return block.translate(None, b"\t") if len(tabs) else block
 
     def _begins_row(self, block: bytes) -> bool:
         return self._start.match(block[:256].decode(self._layout.text.encoding, "replace")) is not None

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ class FingerprintEngine:
             sum(rows_in(connection, path) for path in files) for files in (job.ours, job.theirs)
         )
         unknown_fee = rules.fee and _has_unknown_fee(connection)
-        payload = _payload(rules, unknown_fee=unknown_fee)
+        payload = _payload(rules, _frames(connection), unknown_fee=unknown_fee)
         found = Found(*(np.zeros(count, dtype=bool) for count in (count_ours, count_ours, count_theirs)))
         theirs = Partitions(work, "theirs", count_ours + count_theirs)
         for columns in _slices(connection, job, job.theirs, {**self._hashes(rules, unknown_fee, "theirs"), **payload}):
@@ -108,7 +109,7 @@ class FingerprintEngine:
             found.left_ours[columns["pos"]] = True
             ours.add(columns)
         found.columns = {
-            name: np.zeros(count_ours, dtype=np.uint64 if name == "frame" else np.int64) for name in payload
+            name: np.zeros(count_ours, dtype=np.int64 if name in MONEY_COLUMNS else np.uint32) for name in payload
         }
         for place in range(ours.count):
             _pair(ours.read(place), theirs.read(place), ours.bits, found)
@@ -134,12 +135,26 @@ class FingerprintEngine:
         } | {"pos": "pos"}
 
 
-_FRAME = 'hash("file", "day", batch, settle_day)'
+_REST_FRAMES = 1 << 31
+"""The first number of the frames of pairs of what was left over."""
 
 
-def _payload(rules: LayerRules, *, unknown_fee: bool) -> dict[str, str]:
+def _frames(connection: duckdb.DuckDBPyConnection) -> str:
+    """Make `frames`, what many rows of theirs have in common; return the expression of a row's frame."""
+    for salt in count():
+        frame = f'(hash("file", "day", batch, settle_day, {salt}) % {_REST_FRAMES})::UINTEGER'
+        connection.execute(f"""
+            CREATE OR REPLACE TABLE frames AS SELECT DISTINCT
+            {frame} AS frame, file AS theirs_file, day AS theirs_day, batch, settle_day FROM all_theirs
+        """)
+        if connection.execute("SELECT count(*) = count(DISTINCT frame) FROM frames").fetchall() == [(True,)]:
+            return frame
+    raise AssertionError
+
+
+def _payload(rules: LayerRules, frame: str, *, unknown_fee: bool) -> dict[str, str]:
     """Return what a pair has of theirs that ours does not have too."""
-    payload = {"theirs_line": "line", "frame": _FRAME}
+    payload = {"theirs_line": "line::UINTEGER", "frame": frame}
     own = [column for column in MONEY_COLUMNS if column not in rules.plain and column != "fee"]
     payload |= {column: column for column in own}
     if unknown_fee or not rules.fee:
@@ -235,20 +250,16 @@ def _rest(connection: duckdb.DuckDBPyConnection, found: Found) -> None:
 
 def _write(connection: duckdb.DuckDBPyConnection, job: MatchJob, found: Found, path: Path) -> None:
     """Write the matched rows: ours in their order, each beside what is its own of theirs."""
-    connection.execute(f"""
-        CREATE TABLE frames AS
-        SELECT DISTINCT {_FRAME} AS frame, file AS theirs_file, day AS theirs_day, batch, settle_day FROM all_theirs
-    """)
     # A pair of what was left over has a frame of its own, with all that it states. The row that is deleted hides from
     # DuckDB which columns are never NULL, as in `classify`.
     connection.execute("INSERT INTO frames (frame) VALUES (NULL)")
+    own = f"({_REST_FRAMES} + row_number() OVER (ORDER BY pos))::UINTEGER AS frame"
     connection.execute(f"""
         CREATE TABLE all_frames AS
-        SELECT frame, {MATCHED}
-        FROM (FROM frames UNION ALL BY NAME SELECT hash('rest', pos) AS frame, * FROM rest_pairs)
+        FROM frames UNION ALL BY NAME SELECT {own}, pos, {MATCHED} FROM rest_pairs
     """)
     connection.execute("DELETE FROM all_frames WHERE frame IS NULL")
-    rest = connection.execute("SELECT pos, hash('rest', pos) AS frame FROM rest_pairs").fetchnumpy()
+    rest = connection.execute("SELECT pos, frame FROM all_frames WHERE pos IS NOT NULL").fetchnumpy()
     found.columns["frame"][rest["pos"]] = rest["frame"]
     found.paired[rest["pos"]] = True
     connection.register("found", {"paired": found.paired, **found.columns})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from hutong import db
+from hutong.reconciliation import bank
 from hutong.reconciliation.parties import find_party
 from hutong.reconciliation.requests import RunRequest, due_requests
 from hutong.reconciliation.runs.run import Stage, run_day
@@ -31,10 +32,10 @@ async def run_due(use: Reconciliation) -> int:
         if await db.open_catch_up(tx) is not None:
             return 0
         requests = await due_requests(tx, use.clock.now())
-    ended = 0
-    for request in requests:
-        ended += await _run(use, request)
-    return ended
+        banks = {account.bank_account_id for account in await bank.list_accounts(tx)}
+    # A statement stands on the bills of its day.
+    ended = await use.for_each([each for each in requests if each.account_id not in banks], _run)
+    return ended + await use.for_each([each for each in requests if each.account_id in banks], _run)
 
 
 async def _run(use: Reconciliation, request: RunRequest) -> bool:

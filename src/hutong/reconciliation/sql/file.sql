@@ -59,7 +59,7 @@ FOR UPDATE;
 
 -- name: unread_files
 -- Files that nobody has read yet, the first first.
-SELECT f.id
+SELECT f.id, f.account_id
 FROM reconciliation.file AS f
 WHERE f.state = 'received'
 ORDER BY f.id;

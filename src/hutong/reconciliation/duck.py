@@ -23,11 +23,12 @@ def connect(scratch: Path, *, memory_mb: int = 512, threads: int = 2) -> Iterato
 
     Args:
         scratch: An existing folder for what does not fit into memory.
+        memory_mb: For all; a third is left to what DuckDB does not count, and to Python.
     """
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{memory_mb}MB",
+        "memory_limit": f"{memory_mb * 2 // 3}MB",
         "threads": threads,
         "temp_directory": str(scratch / "spill"),
         "autoinstall_known_extensions": False,

@@ -14,12 +14,12 @@ from hutong import money
 from hutong.reconciliation.duck import literal
 from hutong.reconciliation.layouts.expressions import (
     condition_of,
+    is_among,
     minus_zone,
     state_of,
     strict_time,
     sum_of,
     terms_of,
-    texts_list,
     to_minor,
 )
 from hutong.reconciliation.layouts.formula import Sum, SumCondition
@@ -28,6 +28,8 @@ from hutong.reconciliation.layouts.reader import NEAR, amount_pattern
 from hutong.reconciliation.model import RowKind
 
 _WHOLE_MAX = 18
+_USUAL = ("CNY", "USD", "EUR")
+"""Currencies that are looked for first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class _Compiler:
         for name in self._used:
             if self._layout.columns[name].form == "text":
                 texts = [text for text in dict.fromkeys(known.get(name, ())) if not text.isascii()]
-                among = f" OR t_{name} IN ({texts_list(texts)})" if texts else ""
+                among = f" OR {is_among(f't_{name}', texts)}" if texts else ""
                 parts.append(f"strlen(t_{name}) = length(t_{name}){among}")
         return parts
 
@@ -137,7 +139,7 @@ class _Compiler:
         if text.strip and self._layout.form in ("fixed", "json"):  # other files' values are spooled without blanks
             sql = f"trim({sql}, {literal(' ' + chr(9))})"
         if column.absent:
-            sql = f"(CASE WHEN {sql} IN ({texts_list(column.absent)}) THEN '' ELSE {sql} END)"
+            sql = f"(CASE WHEN {is_among(sql, column.absent)} THEN '' ELSE {sql} END)"
         for pattern, replacement in column.rewrite:
             sql = f"regexp_replace({sql}, {literal(pattern)}, {literal(replacement)}, 'g')"
         return f"upper({sql})" if column.upper else sql
@@ -252,9 +254,10 @@ class _Compiler:
         by_factor: dict[int, list[str]] = {}
         for code in money.codes():
             by_factor.setdefault(self._layout.factor(code), []).append(code)
+        ordered, currency = sorted(by_factor.items(), key=lambda each: -len(each[1])), self._currency()
+        usual = [(factor, [code for code in _USUAL if code in codes]) for factor, codes in ordered]
         cases = " ".join(
-            f"WHEN {self._currency()} IN ({texts_list(codes)}) THEN {factor}"
-            for factor, codes in sorted(by_factor.items(), key=lambda each: -len(each[1]))
+            f"WHEN {is_among(currency, codes)} THEN {factor}" for factor, codes in (*usual, *ordered) if codes
         )
         return f"(CASE {cases} END)"
 

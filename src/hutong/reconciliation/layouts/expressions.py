@@ -12,16 +12,27 @@ from hutong.reconciliation.model import RowState
 _USUAL_TIME = "%Y-%m-%d %H:%M:%S"
 
 
-def texts_list(texts: Sequence[str]) -> str:
-    """Return texts as a list of SQL."""
-    return ", ".join(literal(text) for text in texts)
+_IN_MAX = 4
+_MARK = "\x1f"
+
+
+def is_among(text: str, texts: Sequence[str]) -> str:
+    """Return the condition that a text is one of several.
+
+    Of a longer IN DuckDB makes a join, after which rows have lost their order and wait in memory for their numbers.
+    """
+    if len(texts) <= _IN_MAX:
+        return f"{text} IN ({', '.join(literal(each) for each in texts)})"
+    joined = literal("".join(f"{_MARK}{each}" for each in texts) + _MARK)
+    mark = literal(_MARK)
+    return f"(contains({joined}, {mark} || {text} || {mark}) AND NOT contains({text}, {mark}))"
 
 
 def condition_of(each: Condition) -> str:
     """Return a condition on a column."""
     text, parts = f"t_{each.column}", []
     if each.among is not None:
-        parts.append(f"{text} IN ({texts_list(each.among)})")
+        parts.append(is_among(text, each.among))
     if each.starts is not None:
         parts.append(f"starts_with({text}, {literal(each.starts)})")
     if each.present is not None:

@@ -115,7 +115,8 @@ class BillWorld:
             path = folder / "file"
             path.write_bytes(content)
             values: dict[str, Any] = {"layout": "unionpay_zm", "day": DAY} | changes
-            incoming = files.Incoming(await self.party(), values["layout"], path, name, values["day"])
+            whole = values.get("is_whole", False)
+            incoming = files.Incoming(await self.party(), values["layout"], path, name, values["day"], whole)
             return await files.receive(self.use, incoming)
 
     async def take(self, content: bytes, name: str = "bill.zm", **changes: Any) -> BillFile:

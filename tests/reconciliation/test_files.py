@@ -86,6 +86,27 @@ async def test_a_restated_bill_replaces_its_forerunner(world: BillWorld) -> None
     assert [file.file_id for file in counting] == [other.file_id, restated.file_id]
 
 
+async def test_a_whole_bill_that_only_lacks_rows_replaces_its_forerunners(world: BillWorld) -> None:
+    await world.take(bill(range(10)), is_whole=True)
+    await world.take(bill(range(20, 25)))
+    part = await world.take(bill(range(7)))
+    assert part.state is FileState.REPLACED, "without the word it is a part of what is there"
+    whole = await world.take(bill(range(8)), is_whole=True)
+    assert (whole.state, whole.is_whole) == (FileState.PARSED, True)
+    assert whole.reason == "corrects 2 of this day's files: 0 rows are new or changed, 7 are gone or were otherwise"
+    assert await world.states() == ["replaced", "replaced", "replaced", "parsed"]
+    assert await world.counted_rows() == 8
+
+
+async def test_a_whole_bill_that_has_just_the_rows_of_its_parts_is_covered(world: BillWorld) -> None:
+    await world.take(bill(range(5)))
+    await world.take(bill([5, 5, 6]))
+    assert (await world.take(bill([*range(5), 5, 5, 6]), is_whole=True)).state is FileState.REPLACED
+    assert await world.counted_rows() == 8
+    assert (await world.take(bill([*range(5), 5, 6]), is_whole=True)).state is FileState.PARSED
+    assert await world.states() == ["replaced", "replaced", "replaced", "parsed"]
+
+
 async def test_a_file_of_another_layout_is_refused_whole_with_its_line_and_read_again_once_mended(
     world: BillWorld,
 ) -> None:

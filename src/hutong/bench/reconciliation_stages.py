@@ -226,7 +226,9 @@ async def _whole(job: StageJob, settings: app.Settings, figures: Whole) -> None:
             _give_rows(made, RunFolder(settings.recon_folder or job.folder, party.name, made.day))
             with reconciliation.files.staging(use) as staged:
                 os.link(bill, staged / "bill")
-                incoming = reconciliation.files.Incoming(party, plan.layout, staged / "bill", bill.name, made.day)
+                incoming = reconciliation.files.Incoming(
+                    party, plan.layout, staged / "bill", bill.name, made.day, is_whole=True
+                )
                 await reconciliation.files.receive(use, incoming)
         received = time.monotonic()
         await reconciliation.files.read_received(use)

@@ -156,6 +156,8 @@ class BillFile:
         account_id: The channel account, or the id of the bank account.
         layout: The layout it is read by, such as "wechat_trade" or "camt.053".
         sha256: Of the file as it came, in hexadecimal digits.
+        is_whole: Whether it states all rows that its layout has of the day: then it takes the place of earlier ones
+            even if it only lacks some of theirs.
         rows, exceptions: Readable and unreadable rows; None before it is parsed.
         totals: Counts and signed sums by kind and currency.
         replaced_by: The file that has its rows now.
@@ -169,6 +171,7 @@ class BillFile:
     name: str
     sha256: str
     size: int
+    is_whole: bool
     state: FileState
     received_at: datetime
     rows: int | None = None

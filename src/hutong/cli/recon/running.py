@@ -63,6 +63,10 @@ def import_file(
         datetime | None,
         typer.Option("--day", formats=["%Y-%m-%d"], help="The account's own day; needed if the file does not tell it."),
     ] = None,
+    whole: Annotated[
+        bool,
+        typer.Option("--whole", help="It states the whole day, and replaces earlier ones even if it only lacks rows."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Take a file in and read it. The same content again changes nothing, whatever its name."""
@@ -80,7 +84,8 @@ def import_file(
         with files.staging(use) as folder:
             staged = folder / "import"
             shutil.copyfile(path, staged)
-            incoming = files.Incoming(party, layout, staged, path.name, None if day is None else day.date())
+            on = None if day is None else day.date()
+            incoming = files.Incoming(party, layout, staged, path.name, on, is_whole=whole)
             file = await files.receive(use, incoming)
         return files.file_document(await files.read_file(use, file.file_id))
 

@@ -206,7 +206,7 @@ async def _take(use: Reconciliation, party: Counterparty, bill: Bill, by: str) -
     assert party.rule is not None
     files = []
     for path in bill.files[:1]:
-        file = await receive(use, Incoming(party, party.rule.format, path, path.name, bill.day))
+        file = await receive(use, Incoming(party, party.rule.format, path, path.name, bill.day, is_whole=True))
         files.append(await read_file(use, file.file_id, by=by))
     return files
 

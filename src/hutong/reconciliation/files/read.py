@@ -134,7 +134,8 @@ def _read(use: Reconciliation, party: Counterparty, file: BillFile, others: Sequ
         reason = f"line {first.line} cannot be read, and without it the balances prove nothing: {first.reason}"
         return _Outcome(FileState.REFUSED, reason=reason[:_REASON_MAX])
     counts = _Outcome(FileState.PARSED, read.rows, read.exceptions, dict(read.totals))
-    seen = compare(part_of(folder, entry, place), _parts(use, folder, party, others), limits)
+    stands_for = [at for at, other in enumerate(others) if file.is_whole and other.layout == file.layout]
+    seen = compare(part_of(folder, entry, place), _parts(use, folder, party, others), limits, stands_for=stands_for)
     if seen.is_covered:
         return _Outcome(
             FileState.REPLACED,
@@ -151,7 +152,8 @@ def _read(use: Reconciliation, party: Counterparty, file: BillFile, others: Sequ
         read.rows,
         read.exceptions,
         dict(read.totals),
-        f"corrects {len(seen.overlapping)} of this day's files: {seen.changed} rows are new or changed",
+        f"corrects {len(seen.overlapping)} of this day's files: {seen.changed} rows are new or changed"
+        + (f", {seen.missing} are gone or were otherwise" if seen.missing else ""),
         replaces=tuple(others[place].file_id for place in seen.overlapping),
     )
 

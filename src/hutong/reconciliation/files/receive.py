@@ -39,6 +39,7 @@ class Incoming:
         path: In a folder of `staging`; it is moved from there.
         day: The account's own day; None where the file itself is to tell.
         name: As its sender calls it.
+        is_whole: Whether it states all rows that its layout has of the day.
     """
 
     party: Counterparty
@@ -46,6 +47,7 @@ class Incoming:
     path: Path
     name: str
     day: date | None = None
+    is_whole: bool = False
 
 
 def check_name(name: str) -> None:
@@ -120,6 +122,7 @@ async def receive(use: Reconciliation, incoming: Incoming) -> BillFile:
         incoming.name if same is None else same.name,
         sha256,
         size,
+        incoming.is_whole,
         FileState.RECEIVED,
         now,
     )

@@ -99,18 +99,18 @@ class _Compiler:
         claims = self._claims()
         plain = "false" if claims is None else " AND ".join(self._residuals(claims)) or "true"
         return Compiled(
-            self._told(texts), amounts, *self._told({"kind": self._kind(), "factor": self._factor_of()}).values(),
-            units, self._told(self._outputs()), *self._told({"valid": self._valid(), "plain": plain}).values(), claims,
+            self._encoded(texts), amounts, *self._encoded({"kind": self._kind(), "factor": self._factor_of()}).values(),
+            units, self._encoded(self._outputs()), *self._encoded({"valid": self._valid(), "plain": plain}).values(), claims,
         )  # fmt: skip
 
-    def _told(self, expressions: Mapping[str, str]) -> dict[str, str]:
+    def _encoded(self, expressions: Mapping[str, str]) -> dict[str, str]:
         """Return expressions with their texts as lines hold them in which each byte is a character."""
         if not self._in_bytes:
             return dict(expressions)
         encoding = self._layout.text.encoding
         return {name: sql.encode(encoding).decode("latin-1") for name, sql in expressions.items()}
 
-    def _is_told(self) -> list[str]:
+    def _are_plain(self) -> list[str]:
         """Return the conditions that the texts of a row are ASCII, or texts of the layout."""
         if not self._in_bytes:
             return []
@@ -304,7 +304,7 @@ class _Compiler:
         return f"CAST(d_{name} + to_minutes(CASE t_{column.zone_column} {cases} END) AS DATE)"
 
     def _valid(self) -> str:
-        parts = ["k IS NOT NULL", *self._is_told()]
+        parts = ["k IS NOT NULL", *self._are_plain()]
         if self._layout.text.prefix and 0 in self._places.values():
             parts.append(f"starts_with(c0, {literal(self._layout.text.prefix)})")
         if any(name in self._places for name in self._layout.merchant):

@@ -363,8 +363,8 @@ class Layout(_Data):
         return tuple(name for name in self.columns if name in used)
 
     @cached_property
-    def is_told_in_bytes(self) -> bool:
-        """Whether what is read of a row can be told by its bytes, as it can of most Chinese bills.
+    def is_read_by_bytes(self) -> bool:
+        """Whether what is read of a row can be read by its bytes, as it can of most Chinese bills.
 
         In their encodings no byte below 0x30 is part of a longer character; those of their most common characters, and
         so of the layout's texts, are above 0xa0. Free texts, and columns that are rewritten, are read as characters.
@@ -375,12 +375,12 @@ class Layout(_Data):
         texts += [text for kind in self.resolved for text in kind.states or ()]
         texts += [text for column in columns for text in (*column.absent, *column.zones)]
         try:
-            told = "".join(texts).encode(self.text.encoding)
+            encoded = "".join(texts).encode(self.text.encoding)
         except UnicodeEncodeError:
             return False
         return (
             self.text.encoding in ("gbk", "gb18030")
-            and not any(0x80 <= byte <= 0xA0 for byte in told)
+            and not any(0x80 <= byte <= 0xA0 for byte in encoded)
             and all(ord(mark) < 0x30 for mark in self.text.separator + self.text.prefix)
             and not any(kind.memo for kind in self.resolved)
             and not any(column.upper or column.rewrite for column in columns)

@@ -27,14 +27,14 @@ TAIL = 1 << 16
 BOM = b"\xef\xbb\xbf"
 _TAB, _SPACE = b"\t "
 _AS_LATIN = bytes(range(0x80)) + b"\xa0" * 0x20 + bytes(range(0xA0, 0x100))
-"""DuckDB does not take the bytes from 0x80 to 0x9f as characters. No text that is told by its bytes has one."""
+"""DuckDB does not take the bytes from 0x80 to 0x9f as characters. No text that is read by its bytes has one."""
 
 
 class Care(IntEnum):
     """How closely the lines are looked at."""
 
     TRUSTING = 0
-    """As little as possible; where the layout's texts can be told by their bytes, characters are not decoded."""
+    """As little as possible; where the layout's texts can be read by their bytes, characters are not decoded."""
     CHECKED = 1
     """Each block, and the lines of those that do not look regular."""
     CAREFUL = 2
@@ -114,7 +114,7 @@ class _LineSpooler:
         self._starts = bool(text.row_start or text.prefix)
         self._pending: list[bytes] = []
         self.result = Spooled(separator=text.separator)
-        if care is Care.TRUSTING and layout.is_told_in_bytes:
+        if care is Care.TRUSTING and layout.is_read_by_bytes:
             self.result.encoding = "latin-1"
 
     def run(self, stream: Bounded) -> Spooled:

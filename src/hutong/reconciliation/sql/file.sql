@@ -1,6 +1,7 @@
 -- columns: came_in
 -- What is known of a file before it is read.
-source text, account_id uuid, layout text, day date, name text, sha256 text, size bigint, received_at timestamptz
+source text, account_id uuid, layout text, day date, name text, sha256 text, size bigint,
+is_whole boolean, received_at timestamptz
 
 -- columns: bill_file
 id AS file_id, {came_in}, state, rows, exceptions, totals, reason, replaced_by

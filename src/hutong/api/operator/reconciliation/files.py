@@ -47,6 +47,7 @@ class ReconciliationFileObject(BaseModel):
     name: str
     sha256: str = Field(description="Of the file as it came, in hexadecimal digits.")
     size: int = Field(description="In bytes.")
+    is_whole: bool = Field(description="Whether it states all rows that its layout has of the day.")
     state: FileState
     received_at: datetime
     rows: int | None = Field(description="Rows that could be read; null before it is read.")
@@ -120,6 +121,13 @@ async def add_reconciliation_file(
     day: Annotated[
         Date | None, Query(description="The account's own day; needed where the file does not tell it.")
     ] = None,
+    is_whole: Annotated[
+        bool,
+        Query(
+            description="Whether it states the whole day. Then it takes the place of earlier files of its layout even "
+            "if it only lacks some of their rows; else such a file counts as a part of them."
+        ),
+    ] = False,
 ) -> Response:
     """Take a file in, as its bytes. It is read within seconds, and its day is then reconciled.
 
@@ -133,7 +141,7 @@ async def add_reconciliation_file(
     with files.staging(use.reconciliation) as folder:
         path = folder / "upload"
         await write_body(request, path, use.reconciliation.config.upload_bytes_max)
-        file = await files.receive(use.reconciliation, files.Incoming(party, layout, path, name, day))
+        file = await files.receive(use.reconciliation, files.Incoming(party, layout, path, name, day, is_whole))
     entry = operators.AuditEntry(
         operator.operator_id,
         "reconciliation.upload",

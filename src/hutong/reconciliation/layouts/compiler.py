@@ -12,6 +12,7 @@ from datetime import date, datetime, time
 
 from hutong import money
 from hutong.reconciliation.duck import literal
+from hutong.reconciliation.layouts.characters import as_bytes, plain_texts
 from hutong.reconciliation.layouts.expressions import (
     condition_of,
     is_among,
@@ -98,35 +99,13 @@ class _Compiler:
         units = {name: self._per_kind([sum_of(kind.sum(name)) for kind in self._kinds]) for name in MONEY}
         claims = self._claims()
         plain = "false" if claims is None else " AND ".join(self._residuals(claims)) or "true"
-        return Compiled(
-            self._encoded(texts), amounts, *self._encoded({"kind": self._kind(), "factor": self._factor_of()}).values(),
-            units, self._encoded(self._outputs()), *self._encoded({"valid": self._valid(), "plain": plain}).values(), claims,
-        )  # fmt: skip
+        rest = {"kind": self._kind(), "factor": self._factor_of(), "valid": self._valid(), "plain": plain}
+        kind, factor, valid, plain = self._encoded(rest).values()
+        outputs = self._encoded(self._outputs())
+        return Compiled(self._encoded(texts), amounts, kind, factor, units, outputs, valid, plain, claims)
 
     def _encoded(self, expressions: Mapping[str, str]) -> dict[str, str]:
-        """Return expressions with their texts as lines hold them in which each byte is a character."""
-        if not self._in_bytes:
-            return dict(expressions)
-        encoding = self._layout.text.encoding
-        return {name: sql.encode(encoding).decode("latin-1") for name, sql in expressions.items()}
-
-    def _are_plain(self) -> list[str]:
-        """Return the conditions that the texts of a row are ASCII, or texts of the layout."""
-        if not self._in_bytes:
-            return []
-        known: dict[str, list[str]] = {}
-        for kind in self._kinds:
-            for each in (*kind.all, *kind.any):
-                known.setdefault(each.column, []).extend(each.among or ())
-            if kind.state:
-                known.setdefault(kind.state, []).extend(kind.states or {})
-        parts = []
-        for name in self._used:
-            if self._layout.columns[name].form == "text":
-                texts = [text for text in dict.fromkeys(known.get(name, ())) if not text.isascii()]
-                among = f" OR {is_among(f't_{name}', texts)}" if texts else ""
-                parts.append(f"strlen(t_{name}) = length(t_{name}){among}")
-        return parts
+        return as_bytes(self._layout, expressions) if self._in_bytes else dict(expressions)
 
     def _text(self, name: str) -> str:
         column, text = self._layout.columns[name], self._layout.text
@@ -304,7 +283,7 @@ class _Compiler:
         return f"CAST(d_{name} + to_minutes(CASE t_{column.zone_column} {cases} END) AS DATE)"
 
     def _valid(self) -> str:
-        parts = ["k IS NOT NULL", *self._are_plain()]
+        parts = ["k IS NOT NULL", *(plain_texts(self._layout) if self._in_bytes else ())]
         if self._layout.text.prefix and 0 in self._places.values():
             parts.append(f"starts_with(c0, {literal(self._layout.text.prefix)})")
         if any(name in self._places for name in self._layout.merchant):

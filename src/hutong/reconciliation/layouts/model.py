@@ -363,30 +363,6 @@ class Layout(_Data):
         return tuple(name for name in self.columns if name in used)
 
     @cached_property
-    def is_read_by_bytes(self) -> bool:
-        """Whether what is read of a row can be read by its bytes, as it can of most Chinese bills.
-
-        In their encodings no byte below 0x30 is part of a longer character; those of their most common characters, and
-        so of the layout's texts, are above 0xa0. Free texts, and columns that are rewritten, are read as characters.
-        """
-        columns = [self.columns[name] for name in self.used]
-        conditions = [each for kind in self.resolved for each in (*kind.all, *kind.any)]
-        texts = [text for each in conditions for text in (*(each.among or ()), each.starts or "")]
-        texts += [text for kind in self.resolved for text in kind.states or ()]
-        texts += [text for column in columns for text in (*column.absent, *column.zones)]
-        try:
-            encoded = "".join(texts).encode(self.text.encoding)
-        except UnicodeEncodeError:
-            return False
-        return (
-            self.text.encoding in ("gbk", "gb18030")
-            and not any(0x80 <= byte <= 0xA0 for byte in encoded)
-            and all(ord(mark) < 0x30 for mark in self.text.separator + self.text.prefix)
-            and not any(kind.memo for kind in self.resolved)
-            and not any(column.upper or column.rewrite for column in columns)
-        )
-
-    @cached_property
     def decimals(self) -> int:
         """The decimals in which amounts are added up: the most that any column has, and any currency."""
         most = max((each.decimals for each in self.columns.values() if each.form == "amount"), default=0)

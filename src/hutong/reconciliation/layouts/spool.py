@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from hutong.channels import BillRefused
+from hutong.reconciliation.layouts.characters import AS_LATIN, is_read_by_bytes
 from hutong.reconciliation.layouts.delivery import Bounded, dated
 from hutong.reconciliation.layouts.model import EXCEPTIONS_MAX, Layout
 
@@ -26,8 +27,6 @@ TAIL = 1 << 16
 """Bytes that are kept back, since the last lines may be totals."""
 BOM = b"\xef\xbb\xbf"
 _TAB, _SPACE = b"\t "
-_AS_LATIN = bytes(range(0x80)) + b"\xa0" * 0x20 + bytes(range(0xA0, 0x100))
-"""DuckDB does not take the bytes from 0x80 to 0x9f as characters. No text that is read by its bytes has one."""
 
 
 class Care(IntEnum):
@@ -114,7 +113,7 @@ class _LineSpooler:
         self._starts = bool(text.row_start or text.prefix)
         self._pending: list[bytes] = []
         self.result = Spooled(separator=text.separator)
-        if care is Care.TRUSTING and layout.is_read_by_bytes:
+        if care is Care.TRUSTING and is_read_by_bytes(layout):
             self.result.encoding = "latin-1"
 
     def run(self, stream: Bounded) -> Spooled:
@@ -265,7 +264,7 @@ class _LineSpooler:
 
     def _recoded(self, block: bytes) -> bytes | None:
         if self.result.encoding == "latin-1":
-            return block.translate(_AS_LATIN)
+            return block.translate(AS_LATIN)
         if self._layout.text.encoding in ("utf-8", "ascii"):
             return block
         try:

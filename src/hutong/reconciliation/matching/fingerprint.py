@@ -94,7 +94,7 @@ class FingerprintEngine:
         )
         unknown_fee = rules.fee and _has_unknown_fee(connection)
         payload = _payload(rules, _frames(connection), unknown_fee=unknown_fee)
-        found = Found(*(np.zeros(count, dtype=bool) for count in (count_ours, count_ours, count_theirs)))
+        found = Found(np.zeros(count_ours, bool), np.zeros(count_ours, bool), np.zeros(count_theirs, bool))
         theirs = Partitions(work, "theirs", count_ours + count_theirs)
         for columns in _slices(connection, job, job.theirs, {**self._hashes(rules, unknown_fee, "theirs"), **payload}):
             found.left_theirs[columns["pos"]] = True
@@ -253,10 +253,10 @@ def _write(connection: duckdb.DuckDBPyConnection, job: MatchJob, found: Found, p
     # A pair of what was left over has a frame of its own, with all that it states. The row that is deleted hides from
     # DuckDB which columns are never NULL, as in `classify`.
     connection.execute("INSERT INTO frames (frame) VALUES (NULL)")
-    own = f"({_REST_FRAMES} + row_number() OVER (ORDER BY pos))::UINTEGER AS frame"
+    rest_frame = f"({_REST_FRAMES} + row_number() OVER (ORDER BY pos))::UINTEGER AS frame"
     connection.execute(f"""
         CREATE TABLE all_frames AS
-        FROM frames UNION ALL BY NAME SELECT {own}, pos, {MATCHED} FROM rest_pairs
+        FROM frames UNION ALL BY NAME SELECT {rest_frame}, pos, {MATCHED} FROM rest_pairs
     """)
     connection.execute("DELETE FROM all_frames WHERE frame IS NULL")
     rest = connection.execute("SELECT pos, frame FROM all_frames WHERE pos IS NOT NULL").fetchnumpy()

@@ -238,6 +238,14 @@ async def test_work_with_a_limit_of_its_own_may_take_longer(far: Database) -> No
         assert await tx.fetchval("SHOW statement_timeout") == "2s"
 
 
+async def test_work_with_a_limit_of_its_own_can_read_one_state_of_the_database(far: Database) -> None:
+    with time_limit(60):
+        async with far.transaction() as tx:
+            await tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            assert await tx.fetchval("SHOW transaction_isolation") == "repeatable read"
+            assert await tx.fetchval("SHOW statement_timeout") == "59s"
+
+
 @pytest.mark.parametrize("stops", [True, False])
 async def test_the_place_of_a_handler_that_is_stuck_is_taken_by_the_next_batch(stops: bool) -> None:
     stuck = asyncio.Event()

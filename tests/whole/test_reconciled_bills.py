@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from test_restore_bills import AMOUNT, LOST, Lost, Shop
 
 from hutong import app, reconciliation
+from hutong.app.worker import JOBS, Worker
 from hutong.ids import encode
 from hutong.payments import NewPayment, Payment, PlaceOrder, RouteRequest
 from hutong.reconciliation import files, runs
@@ -82,13 +84,14 @@ async def cases(platform: app.Platform) -> dict[str, list[tuple[str, str, str, s
 async def reconcile(shop: BilledShop, platform: app.Platform) -> None:
     """Do what the worker does once the bills of yesterday are made."""
     shop.clock.advance(ONE)
+    jobs, worker = {job.name: job for job in JOBS}, cast("Worker", SimpleNamespace(platform=platform))
     for _ in range(5):  # what a busy machine has not done in time is fetched again after a pause
-        await files.fetch_due(platform.reconciliation)
+        await jobs["fetch"].run_limited(worker)
         async with platform.database.transaction() as tx:
             if not await files.list_fetches(tx, open_only=True, limit=100):
                 break
         shop.clock.advance(timedelta(minutes=5))
-    await runs.run_due(platform.reconciliation)
+    await jobs["reconcile"].run_limited(worker)
     async with platform.database.transaction() as tx:
         left = await reconciliation.list_requests(tx, open_only=True, limit=100)
     assert [request.error for request in left] == []

@@ -49,7 +49,8 @@ _ACQUIRE_LIMIT_S = 10
 _COMMIT_LIMIT_S = 8.0
 _ROLLBACK_LIMIT_S = 2
 _RELEASE_LIMIT_S = 2
-_SET_LIMIT = "SELECT set_config('statement_timeout', $1, true)"
+_SET_LIMIT = "SET LOCAL statement_timeout = '{}'"
+"""No query, so that the transaction's isolation can still be set after it."""
 _MUST_BE_ON = ("fsync", "full_page_writes", "synchronous_commit")
 _RETRIES = 8
 _RETRYABLE = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -211,7 +212,7 @@ class Database:
                 async with limit:
                     await transaction.start()
                     if limit_s != self._limit_s:
-                        await connection.execute(_SET_LIMIT, _statement_limit(limit_s))
+                        await connection.execute(_SET_LIMIT.format(_statement_limit(limit_s)))
                     yield connection
             except BaseException as error:
                 await self._give_up(transaction, connection, error, is_late=limit.expired())

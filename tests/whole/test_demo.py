@@ -77,7 +77,9 @@ def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_
     let_through(tmp_path)
     python, program = (tmp_path / "installed" / "bin" / name for name in ("python", "hutong"))
     inherited = {name: value for name, value in environment.items() if not name.startswith("PYTHON")}
-    settings = inherited | {"HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+    # The days of a platform that ran before are not reconciled, so that its data folder is its own.
+    own = {"HUTONG_HOME": str(tmp_path / "home"), "HUTONG_PORT": "0", "HUTONG_SANDBOX_PORT": "0"}
+    settings = inherited | own
     look = f"import hutong, importlib.util as u; print(hutong.__file__, *map(u.find_spec, {ABSENT}))"
     where = subprocess.run([python, "-c", look], cwd=tmp_path, env=settings, capture_output=True, text=True, check=True)
     assert where.stdout == f"{site}/hutong/__init__.py {' '.join(['None'] * len(ABSENT))}\n"
@@ -87,7 +89,10 @@ def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_
         [program, "demo", "--json", "--payments", "40"],
         cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=settings, text=True,
     )  # fmt: skip
-    output, errors = running.communicate(timeout=1200)
+    try:
+        output, errors = running.communicate(timeout=1200)
+    finally:
+        EmbeddedServer(tmp_path / "home").stop(unless_used=False)
     report = json.loads(output)
     assert running.returncode == 0, errors
     assert report["broken"] == []

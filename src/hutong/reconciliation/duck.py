@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import duckdb
 
 
+_MEMORY_MIN_MB = 96
 ROWS_FORMAT = "(FORMAT parquet, COMPRESSION lz4_raw, PARQUET_VERSION v2, DICTIONARY_SIZE_LIMIT 1000)"
 """Of files of rows, which are read again soon and several times: twice the size of zstd's, in a third less time."""
 
@@ -28,7 +29,7 @@ def connect(scratch: Path, *, memory_mb: int = 512, threads: int = 2) -> Iterato
     import duckdb
 
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{memory_mb * 2 // 3}MB",
+        "memory_limit": f"{max(memory_mb * 2 // 3, _MEMORY_MIN_MB)}MB",
         "threads": threads,
         "temp_directory": str(scratch / "spill"),
         "autoinstall_known_extensions": False,

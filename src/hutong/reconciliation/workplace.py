@@ -17,6 +17,8 @@ from hutong.reconciliation.tolerances import Tolerances
 
 T = TypeVar("T")
 _AT_ONCE = 2
+_MEMORY_MIN_MB = 256
+"""What an account has at least, if there is so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,8 @@ class ReconciliationConfig:
 
     @property
     def at_once_max(self) -> int:
-        """How many accounts are worked on at the same time: a cluster has one driver."""
-        return 1 if self.engine == "spark" else _AT_ONCE
+        """How many accounts are worked on at the same time: each needs its memory, and a cluster has one driver."""
+        return 1 if self.engine == "spark" else min(_AT_ONCE, self.memory_mb // _MEMORY_MIN_MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ class Reconciliation:
 
     async def for_each(self, accounts: Sequence[T], work: Callable[[Reconciliation, T], Awaitable[int]]) -> int:
         """Do the work of several accounts, some at the same time, which share memory and threads; return the sum."""
-        at_once = min(self.config.at_once_max, len(accounts)) or 1
+        at_once = max(1, min(self.config.at_once_max, len(accounts)))
         memory_mb, threads = self.config.memory_mb // at_once, max(1, self.config.threads // at_once)
         shared = replace(self, config=replace(self.config, memory_mb=memory_mb, threads=threads))
         gate = asyncio.Semaphore(at_once)

@@ -284,7 +284,7 @@ class _Compiler:
 
     def _valid(self) -> str:
         parts = ["k IS NOT NULL", *(plain_texts(self._layout) if self._in_bytes else ())]
-        if self._layout.text.prefix and 0 in self._places.values():
+        if self._layout.text.prefix:
             parts.append(f"starts_with(c0, {literal(self._layout.text.prefix)})")
         if any(name in self._places for name in self._layout.merchant):
             parts.append(f"{self._first(self._layout.merchant)} = {literal(self._merchant or '')}")

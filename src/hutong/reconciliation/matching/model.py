@@ -103,7 +103,7 @@ class MatchResult:
 
 
 class MatchEngine(Protocol):
-    """An engine: each gives the same results for the same job, byte for byte in their order and values."""
+    """An engine: each gives the same rows in the same order for the same job."""
 
     name: str
 

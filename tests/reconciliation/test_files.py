@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -61,6 +62,13 @@ async def test_the_halves_after_the_whole_are_covered(world: BillWorld) -> None:
     whole = await world.take(bill(range(10)))
     half = await world.take(bill(range(5)))
     assert (half.state, half.replaced_by) == (FileState.REPLACED, whole.file_id)
+    assert await world.counted_rows() == 10
+
+
+async def test_a_file_that_two_read_at_the_same_time_is_read_once(world: BillWorld) -> None:
+    file = await world.receive(bill(range(10)))
+    both = await asyncio.gather(*(files.read_file(world.use, file.file_id) for _ in range(2)))
+    assert [(each.state, each.replaced_by) for each in both] == [(FileState.PARSED, None)] * 2
     assert await world.counted_rows() == 10
 
 

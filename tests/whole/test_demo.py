@@ -93,8 +93,8 @@ def test_demo_of_the_wheel_alone_ends_with_every_payment_final_and_the_books_in_
         output, errors = running.communicate(timeout=1200)
     finally:
         EmbeddedServer(tmp_path / "home").stop(unless_used=False)
-    report = json.loads(output)
     assert running.returncode == 0, errors
+    report = json.loads(output)
     assert report["broken"] == []
     assert report["payments"] == 40
     assert report["succeeded"] == 38

@@ -66,7 +66,10 @@ async def read_file(use: Reconciliation, file_id: UUID, *, by: str = BY_ITSELF) 
     party = await find_party(use, file.account_id)
     async with alone(use.config.folder, party.name):
         async with use.database.transaction() as tx:
+            file = await find_file(tx, file_id)
             others = await files_that_count(tx, file.account_id, file.day)
+        if file.state is not FileState.RECEIVED:  # another process has read it in the meantime
+            return file
         outcome = await asyncio.to_thread(_read, use, party, file, others)
         now, new_id = use.clock.now(), use.ids.new()
 

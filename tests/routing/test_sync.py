@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from hutong import operators, routing
 from hutong.channels import Offer
@@ -139,6 +140,27 @@ async def test_decisions_go_on_and_nothing_is_lost_while_the_database_is_away(
     await reader.state_sync.exchange()
     assert reader.chosen() == TWO
     assert [each.month_minor for each in reader.state.candidates] == [5_000, 0]
+
+
+@pytest.mark.parametrize(("failures", "lines"), [(1, 0), (2, 1), (4, 1)])
+async def test_a_database_that_stays_away_is_logged_once_and_one_that_is_busy_for_a_moment_is_not(
+    routing_database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, failures: int, lines: int
+) -> None:
+    process, stop, run = Process(routing_database, clock, 1), asyncio.Event(), routing_database.run
+    rounds = 0
+
+    async def away(work: Any) -> Any:
+        nonlocal rounds
+        rounds += 1
+        if rounds <= failures:
+            raise Unavailable("away")
+        stop.set()
+        return await run(work)
+
+    monkeypatch.setattr(routing_database, "run", away)
+    with capture_logs() as logs:
+        await asyncio.wait_for(process.state_sync.run(stop), 60)
+    assert [line["log_level"] for line in logs if line["event"] == "routing_not_shared"] == ["warning"] * lines
 
 
 async def test_volumes_of_all_processes_count_by_currency(routing_database: Database, clock: ManualClock) -> None:

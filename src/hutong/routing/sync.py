@@ -25,6 +25,8 @@ from hutong.telemetry import get_logger
 
 _log = get_logger(__name__)
 _EVERY_S = 0.5
+_WARN_AT = 2
+"""Failures in a row before a line is logged: one alone, as of a database that was busy for a moment, harms nothing."""
 _RESULTS_KEPT = timedelta(hours=1)
 _REFUSALS_KEPT = timedelta(days=30)
 _DELETE_EVERY = timedelta(minutes=1)
@@ -80,7 +82,7 @@ class StateSync:
         self._configuration = state.configuration
         self._delete_at = clock.now()
         self._health_states: dict[tuple[UUID, str], HealthState] = {}
-        self._is_failing = False
+        self._failures = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Exchange state until `stop` is set. While the database is away, decisions go by what is known.
@@ -103,11 +105,11 @@ class StateSync:
             await self.exchange()
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one exchange, the next may succeed
             _FAILURES.inc()
-            if not self._is_failing:
+            self._failures += 1
+            if self._failures == _WARN_AT:
                 _log.warning("routing_not_shared", reason=repr(error))
-            self._is_failing = True
         else:
-            self._is_failing = False
+            self._failures = 0
 
     async def exchange(self) -> None:
         """Synchronize, report changes of health, and delete what is too old now and then."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bill_world import DAY, READY, BillWorld, bill
@@ -16,6 +19,7 @@ from hutong.db import Database
 from hutong.errors import InvalidParameter, InvariantBroken
 from hutong.reconciliation import FileState, files, list_requests
 from hutong.reconciliation.archive import sha256_of
+from hutong.reconciliation.exclusion import alone
 
 
 @pytest.fixture
@@ -69,6 +73,29 @@ async def test_a_file_that_two_read_at_the_same_time_is_read_once(world: BillWor
     file = await world.receive(bill(range(10)))
     both = await asyncio.gather(*(files.read_file(world.use, file.file_id) for _ in range(2)))
     assert [(each.state, each.replaced_by) for each in both] == [(FileState.PARSED, None)] * 2
+    assert await world.counted_rows() == 10
+
+
+async def test_who_is_late_to_read_a_file_does_not_replace_its_correction(
+    world: BillWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await world.receive(bill(range(10)))
+    was_overtaken = False
+
+    @asynccontextmanager
+    async def overtaken(*place: Any) -> AsyncIterator[None]:
+        """Hold the account's folder, after another process has read the file and its correction."""
+        nonlocal was_overtaken
+        if not was_overtaken:
+            was_overtaken = True
+            await files.read_file(world.use, first.file_id)
+            await world.take(bill(range(9)) + bill([9], amount=1_200))
+        async with alone(*place):
+            yield
+
+    monkeypatch.setattr("hutong.reconciliation.files.read.alone", overtaken)
+    assert (await files.read_file(world.use, first.file_id)).state is FileState.REPLACED
+    assert await world.states() == ["replaced", "parsed"]
     assert await world.counted_rows() == 10
 
 

@@ -40,7 +40,7 @@ CREATE TABLE reconciliation.file (
     name text NOT NULL,
     sha256 text NOT NULL CHECK (length(sha256) = 64),
     size bigint NOT NULL CHECK (size >= 0),
-    is_whole boolean NOT NULL,
+    is_whole boolean NOT NULL DEFAULT false,
     state text NOT NULL CHECK (state IN ('received', 'parsed', 'matched', 'closed', 'refused', 'replaced')),
     received_at timestamptz NOT NULL,
     rows bigint,

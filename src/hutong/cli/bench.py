@@ -128,7 +128,7 @@ def verify(
 @bench.command("recon")
 def recon(
     rows: Annotated[int, typer.Option(min=1_000, help="Rows of each side.")] = 10_000_000,
-    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="The bound that each stage is given.")] = 384,
+    memory_mb: Annotated[int, typer.Option("--memory-mb", min=64, help="The bound that each stage is given.")] = 512,
     folder: Annotated[
         Path | None,
         typer.Option(exists=True, file_okay=False, help="Where the files are made: 1.2 GB for a million rows."),

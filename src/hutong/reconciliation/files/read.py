@@ -75,7 +75,7 @@ async def read_file(use: Reconciliation, file_id: UUID, *, by: str = BY_ITSELF) 
 
         async def settle(tx: db.Tx) -> BillFile:
             await sql.lock_files_of_day.fetch(tx, file.account_id, file.day)
-            await sql.set_read.execute(
+            is_first = await sql.set_read.fetchval(
                 tx,
                 file_id=file_id,
                 state=outcome.state,
@@ -85,6 +85,8 @@ async def read_file(use: Reconciliation, file_id: UUID, *, by: str = BY_ITSELF) 
                 reason=outcome.reason,
                 replaced_by=outcome.replaced_by,
             )
+            if is_first is None:  # read on another machine, whose folder is another
+                return await find_file(tx, file_id)
             if outcome.replaces:
                 await sql.replace_files.execute(tx, by=file_id, file_ids=outcome.replaces)
             if outcome.state is FileState.PARSED:

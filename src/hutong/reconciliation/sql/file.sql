@@ -71,7 +71,8 @@ UPDATE reconciliation.file
 SET
     state = :state, rows = :readable, exceptions = :exceptions, totals = :totals, reason = :reason,
     replaced_by = :replaced_by
-WHERE id = :file_id AND state = 'received';
+WHERE id = :file_id AND state = 'received'
+RETURNING id;
 
 -- name: replace_files
 -- The files that a later one corrects.

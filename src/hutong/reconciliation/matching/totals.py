@@ -37,7 +37,7 @@ def prove_certain(connection: duckdb.DuckDBPyConnection, job: MatchJob) -> bool:
     ]
     changes = connection.execute(f"""
         SELECT 1 FROM (
-            SELECT sum(sign) AS rows, sum(sign * (hash(key) >> 16)::BIGINT) AS keys{sums}
+            SELECT sum(sign) AS rows, sum(sign * (hash(reverse(key)) >> 16)::BIGINT) AS keys{sums}
             FROM ({" UNION ALL ".join(parts)}) GROUP BY kind, currency
         ) WHERE {changed} LIMIT 1
     """).fetchall()

@@ -99,6 +99,25 @@ async def test_who_is_late_to_read_a_file_does_not_replace_its_correction(
     assert await world.counted_rows() == 10
 
 
+@pytest.mark.parametrize("is_whole", [False, True])
+async def test_a_file_that_is_read_after_its_correction_does_not_replace_it(world: BillWorld, is_whole: bool) -> None:
+    first = await world.receive(bill(range(10)), is_whole=is_whole)
+    rows = range(8) if is_whole else [*range(9), 10]
+    later = await world.take(bill(rows), is_whole=is_whole)
+    late = await files.read_file(world.use, first.file_id)
+    assert (late.state, late.replaced_by) == (FileState.REPLACED, later.file_id)
+    assert await world.states() == ["replaced", "parsed"]
+
+
+async def test_a_part_that_is_read_before_its_whole_is_covered(world: BillWorld) -> None:
+    whole = await world.receive(bill(range(10)))
+    part = await world.take(bill(range(5)))
+    assert (await files.read_file(world.use, whole.file_id)).state is FileState.PARSED
+    assert await world.states() == ["parsed", "replaced"]
+    assert part.state is FileState.PARSED
+    assert await world.counted_rows() == 10
+
+
 async def test_equal_rows_count_as_often_as_they_occur(world: BillWorld) -> None:
     await world.take(bill([1, 2]))
     twins = await world.take(bill([1, 1, 2]))

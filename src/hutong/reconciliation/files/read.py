@@ -139,8 +139,17 @@ def _read(use: Reconciliation, party: Counterparty, file: BillFile, others: Sequ
         reason = f"line {first.line} cannot be read, and without it the balances prove nothing: {first.reason}"
         return _Outcome(FileState.REFUSED, reason=reason[:_REASON_MAX])
     counts = _Outcome(FileState.PARSED, read.rows, read.exceptions, dict(read.totals))
-    stands_for = [at for at, other in enumerate(others) if file.is_whole and other.layout == file.layout]
-    seen = compare(part_of(folder, entry, place), _parts(use, folder, party, others), limits, stands_for=stands_for)
+    own, parts = part_of(folder, entry, place), _parts(use, folder, party, others)
+    for other, part in zip(others, parts, strict=True):
+        if (
+            other.file_id > file.file_id
+            and compare(part, [own], limits, stands_for=_stands_for(other, [file])).overlapping
+        ):
+            reason = "a file that came in after it corrects it"
+            return _Outcome(
+                FileState.REPLACED, read.rows, read.exceptions, dict(read.totals), reason, replaced_by=other.file_id
+            )
+    seen = compare(own, parts, limits, stands_for=_stands_for(file, others))
     if seen.is_covered:
         return _Outcome(
             FileState.REPLACED,
@@ -161,6 +170,11 @@ def _read(use: Reconciliation, party: Counterparty, file: BillFile, others: Sequ
         + (f", {seen.missing} are gone or were otherwise" if seen.missing else ""),
         replaces=tuple(others[place].file_id for place in seen.overlapping),
     )
+
+
+def _stands_for(file: BillFile, others: Sequence[BillFile]) -> list[int]:
+    """Return the places of the files whose rows a file must have too, or they are gone."""
+    return [at for at, other in enumerate(others) if file.is_whole and other.layout == file.layout]
 
 
 def _parts(use: Reconciliation, folder: RunFolder, party: Counterparty, others: Sequence[BillFile]) -> list[Path]:
